@@ -1,0 +1,20 @@
+/* codec: hex, base64, percent-encoding, digests. Strict decoders: any other byte is a refusal.
+ * Threads: pure functions. */
+#pragma once
+#include "core/buf.h"
+
+void hex_encode(struct buf *out, struct span in);                  /* lower case */
+bool hex_decode(struct buf *out, struct span in);                  /* both cases; even length */
+void base64_encode(struct buf *out, struct span in);               /* RFC 4648 section 4, padded */
+bool base64_decode(struct buf *out, struct span in);               /* section 4, padding required, no spaces,
+                                                                      unused bits must be zero */
+void percent_encode(struct buf *out, struct span in);              /* all but RFC 3986 unreserved */
+bool percent_decode(struct buf *out, struct span in, bool plus_is_space); /* false: bad escape */
+
+void sha256(struct span in, unsigned char out[32]);
+uint64_t hash64(struct span in);                                   /* XXH3, seed 0: stable across versions */
+struct hash128 {
+    uint64_t lo, hi;
+};
+struct hash128 hash128(struct span in);                            /* XXH3 128 */
+bool ct_equal(struct span a, struct span b);                       /* constant time in the content; lengths may show */

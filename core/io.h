@@ -1,0 +1,58 @@
+/* io: the only door to files, clock and random, as small tables of operations, so that a test can
+ * put a faulty or simulated world in its place (the way SQLite does with its VFS).
+ *
+ * Every operation of the journal, the object store and the lineage file goes through here. SQLite
+ * keeps its own VFS. Functions return a negative errno on failure (-EIO, -ENOSPC, …), never set errno.
+ * Threads: any; implementations must be safe for concurrent use on different files.
+ * Life: io_posix() is constant; a test's struct io outlives whatever uses it. */
+#pragma once
+#include "core/err.h"
+#include "core/span.h"
+#include <stdint.h>
+#include <sys/types.h>
+
+struct io;
+
+struct io_file_ops {
+    int (*open)(const struct io *io, const char *path, int flags, unsigned mode); /* fd or -errno */
+    int (*close)(const struct io *io, int fd);
+    ssize_t (*pread)(const struct io *io, int fd, void *p, size_t n, uint64_t offset);
+    ssize_t (*write)(const struct io *io, int fd, const void *p, size_t n); /* appends at the fd's place */
+    int (*sync)(const struct io *io, int fd);                                /* fdatasync */
+    int (*truncate)(const struct io *io, int fd, uint64_t n);
+    int64_t (*size)(const struct io *io, int fd);
+};
+
+struct io_dir_ops {
+    int (*rename)(const struct io *io, const char *from, const char *to);
+    int (*unlink)(const struct io *io, const char *path);
+    int (*mkdir)(const struct io *io, const char *path, unsigned mode); /* 0 also if it exists */
+    int (*sync)(const struct io *io, const char *path);                 /* fsync of the directory */
+    /* Calls each(ctx, name) for every entry but . and .. in no order; each may not change the directory. */
+    int (*list)(const struct io *io, const char *path, void (*each)(void *ctx, const char *name), void *ctx);
+    int64_t (*free_bytes)(const struct io *io, const char *path);
+};
+
+struct io_world_ops {
+    uint64_t (*now_us)(const struct io *io);       /* wall clock, microseconds since 1970 */
+    uint64_t (*monotonic_us)(const struct io *io);
+    void (*sleep_us)(const struct io *io, uint64_t us);
+    int (*random)(const struct io *io, void *p, size_t n); /* unpredictable bytes */
+};
+
+struct io {
+    const struct io_file_ops *file;
+    const struct io_dir_ops *dir;
+    const struct io_world_ops *world;
+    void *ctx;
+};
+
+const struct io *io_posix(void);
+
+/* Helpers over any io. All fail with ERR_DURABLE for writes and syncs, ERR_INPUT for reads. */
+bool io_read_file(const struct io *io, const char *path, size_t bytes_max, char **ret_p, size_t *ret_n,
+                  struct err *err);                       /* owns: caller frees; NUL-terminated */
+bool io_write_all(const struct io *io, int fd, const void *p, size_t n, struct err *err); /* EINTR, short */
+bool io_write_file_atomic(const struct io *io, const char *path, unsigned mode, struct span bytes,
+                          struct err *err);               /* .partial, sync, rename, sync directory */
+bool io_mkdirs(const struct io *io, const char *path, unsigned mode, struct err *err);
