@@ -1,0 +1,93 @@
+/* config: sluice.yaml, read, checked and resolved into one immutable value.
+ *
+ * Every key is a descriptor row (config/keys.c: name, type, unit, default, range, prose) which parses, validates,
+ * and makes docs/configuration.md. A mistake is reported with file, line, column, key and what would be right.
+ * Paths are relative to the file. `${VAR:-default}` works in any value but a secret. Literal secrets are refused.
+ * Threads: immutable. Life: config_load -> use -> config_free. All pointers borrow the config. */
+#pragma once
+#include "sources/manifest.h"
+
+struct secret_ref {
+    enum { SECRET_FILE, SECRET_ENV } kind;
+    const char *at;         /* absolute path, or the variable's name */
+    uint64_t retire_at_us;  /* 0: never */
+};
+struct config_value { /* one field of the source's `config:` */
+    const char *name;
+    bool secret;
+    const char *text;      /* not secret; switches are "true" or "false" */
+    struct secret_ref ref; /* secret */
+};
+struct table_config {
+    const char *name;
+    struct column_rule *columns; /* the user's own: DROP, HASH, RENAME; after the manifest's, before staging */
+    size_t n_columns;
+    uint64_t every_us; /* pull schedule, 0: none */
+    bool flag_deletes; /* deletes: flag */
+};
+struct source_config {
+    const char *name; /* the name in the URL */
+    struct manifest *manifest;
+    struct secret_ref *secrets;
+    size_t n_secrets;
+    struct config_value *values; /* with the manifest's defaults filled in */
+    size_t n_values;
+    const char *base_url;   /* replaces the provider's, or NULL */
+    const char *public_url; /* or NULL */
+    bool all_tables;
+    struct table_config *tables; /* selected tables; with all_tables: only those with settings */
+    size_t n_tables;
+    bool unverified;    /* verification: none */
+    bool webhook_off;
+    bool accounts_many;
+    uint64_t backfill_from_us;
+    uint64_t fingerprint; /* of manifest and columns: names the transform */
+};
+struct listen_addr {
+    const char *host; /* "127.0.0.1" */
+    uint16_t port;    /* 0: any free one */
+};
+struct config {
+    struct arena *arena;
+    const char *file, *dir; /* absolute */
+    struct listen_addr listen, admin;
+    const char *data_dir; /* absolute */
+    const char *public_url;
+    struct source_config *sources;
+    size_t n_sources;
+    const char *objects_dir; /* of staging.objects.url file://… */
+    uint64_t cut_bytes, cut_age_us;
+    const char *merge_db; /* of merge.target sqlite:… */
+    uint64_t merge_every_us;
+    uint64_t retain_raw_us;
+    uint64_t journal_max_bytes, journal_reserve_bytes, segment_bytes;
+    uint64_t body_bytes_max;       /* limits.body */
+    uint32_t header_bytes_max;     /* limits.headers */
+    uint32_t connections_max;      /* limits.connections */
+    uint64_t idle_us, request_us;  /* limits.idle, limits.request */
+    unsigned threads;              /* limits.threads: epoll workers */
+    uint64_t drain_us;
+    bool log_json;
+};
+
+/* `file` NULL: ./sluice.yaml, then /etc/sluice/sluice.yaml. Mistakes in the report; then ERR_CONFIG. */
+struct config *config_load(const char *file, struct report *r, struct err *err);
+void config_free(struct config **c);
+const struct source_config *config_source(const struct config *c, struct span name); /* NULL when absent */
+/* Is this table of the source in use? (`events` counts as a table.) */
+bool source_has_table(const struct source_config *s, struct span table);
+const struct table_config *source_table_config(const struct source_config *s, struct span table); /* may be NULL */
+
+/* A secret's bytes now: a file's content without trailing newlines, or the variable. Owns: *ret malloc'ed; wipe with secret_free.
+ * ERR_CONFIG names the file or variable and what is wrong (absent, empty, readable by others). */
+bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err);
+void secret_free(char **secret, size_t n);
+/* The id by which a secret is shown: first 6 hex digits of SHA-256 over "sluice secret " + the secret. */
+#define SECRET_ID_MAX 8
+void secret_id(struct span secret, char out[SECRET_ID_MAX]);
+/* The source's config values as scope pairs, secrets read. Owns: release with config_pairs_free. */
+bool config_pairs(const struct source_config *s, struct scope_pair **ret, size_t *ret_n, struct err *err);
+void config_pairs_free(struct scope_pair **pairs, size_t n);
+
+/* docs/configuration.md as text: the descriptor rows as a page. */
+void config_document(struct buf *out);

@@ -1,0 +1,79 @@
+/* journal: durable, append-only lanes of entries with group commit.
+ *
+ * Promise: an append whose ticket completed without error survives kill -9 and power loss, byte for byte, once.
+ * Threads: any thread appends; each lane has one committer thread that writes and fdatasyncs whole batches and
+ *          then completes their tickets; readers in any thread; stats from any.
+ * Life:    journal_open -> lane use -> journal_close. After ERR_DURABLE the lane's segment is closed, its waiting
+ *          tickets fail, and a new segment begins: a failed sync is never retried.
+ * Files:   <dir>/node (name, lineage), <dir>/<lane>/<first seq, 20 digits>.seg, <dir>/<lane>/*.bad (quarantine).
+ * Limits:  journal_opts; appends beyond bytes_max or below reserve_bytes of free disk fail with ERR_FULL before
+ *          anything is written. */
+#pragma once
+#include "core/io.h"
+#include "journal/entry.h"
+
+struct journal;
+struct lane;
+enum lane_id { LANE_EVENTS, LANE_BACKFILL, LANE_COUNT };
+
+struct journal_opts {
+    const struct io *io;
+    const char *dir;       /* <data_dir>/journal */
+    const char *name;      /* node's name; "sluice" */
+    uint64_t segment_bytes;
+    uint64_t bytes_max;
+    uint64_t reserve_bytes;
+    uint32_t entry_bytes_max;
+    bool readonly;         /* no thread, no recovery writes; appends are a bug */
+};
+
+/* Recovers: cuts a torn tail, quarantines damage elsewhere (counted in stats, logged by the caller). */
+bool journal_open(const struct journal_opts *o, struct journal **ret, struct err *err);
+void journal_close(struct journal **j); /* commits what waits, then frees */
+const char *journal_node(const struct journal *j); /* <name>-<lineage> */
+struct lane *journal_lane(struct journal *j, enum lane_id id);
+const char *lane_name(enum lane_id id);
+
+/* A waiting append. The caller owns it until `done` is called (committer thread, no lock held; must not block). */
+struct ticket {
+    struct ticket *next; /* the lane's */
+    uint64_t seq;        /* set by lane_append */
+    void (*done)(struct ticket *t, const struct err *err); /* err NULL: durable */
+};
+/* Copies the entry into the current batch; *t completes later. Sets t->seq. On false the ticket is not taken.
+ * ERR_FULL: limits; ERR_INPUT: larger than entry_bytes_max; ERR_DURABLE: the lane is failing. */
+bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct err *err);
+/* Appends and waits until it is durable. */
+bool lane_append_wait(struct lane *l, const struct entry *e, uint64_t *ret_seq, struct err *err);
+
+uint64_t lane_first(const struct lane *l);   /* lowest seq still stored; next when empty */
+uint64_t lane_durable(const struct lane *l); /* highest durable seq, 0: none */
+/* Waits until lane_durable > seq, or timeout. */
+bool lane_wait(struct lane *l, uint64_t seq, uint64_t timeout_us);
+/* Removes whole segments whose entries are all below seq and older than before_us. Never the newest segment. */
+bool lane_remove(struct lane *l, uint64_t seq, uint64_t before_us, struct err *err);
+
+struct journal_stats {
+    uint64_t bytes, segments, damaged_entries_bytes, quarantined; /* damage found at open or by readers */
+    uint64_t torn_bytes;                                          /* cut from tails at open */
+    uint64_t free_bytes;                                          /* of the disk */
+    uint64_t commits, commit_us;                                  /* batches and their time */
+};
+void journal_stats(const struct journal *j, struct journal_stats *ret);
+
+/* A reader goes forward through durable entries. Bounded memory: one entry plus a read-ahead block. */
+struct reader;
+struct reader *reader_open(struct lane *l, uint64_t seq); /* the first entry with a sequence >= seq */
+void reader_close(struct reader **r);
+/* *ret_any false: nothing more is durable now. The entry borrows the reader until its next call.
+ * Damage: skipped to the next good entry, reported once through *ret_damage (bytes), never an error. */
+bool reader_next(struct reader *r, struct entry *ret, bool *ret_any, uint64_t *ret_damage, struct err *err);
+
+struct damage {
+    const char *segment; /* file name */
+    uint64_t offset, bytes;
+    const char *what;
+};
+/* Reads every checksum of the lane; calls `each` for damage. Returns entries read by ret. */
+bool lane_check(struct lane *l, void (*each)(void *ctx, const struct damage *d), void *ctx, uint64_t *ret_entries,
+                struct err *err);
