@@ -1,0 +1,36 @@
+/* merge: staged objects -> one correct table per resource (SQLite now), as a pure function of the set of rows.
+ *
+ * Per key and shape one upsert register (the highest version), per key one tombstone register (the highest tombstone
+ * version). The row is there when the upsert was observed later than the tombstone; on a tie it is gone. The guard
+ * compares against what is stored, so batches, restarts and repetition do not matter. Which objects are merged is
+ * recorded in the target in the same transaction as their rows.
+ * Threads: one merger per target at a time (it holds a lock row); each merger in one thread.
+ * Life: merger_new -> merger_pass* | merger_run -> merger_free. */
+#pragma once
+#include "config/config.h"
+#include "merge/target.h"
+#include "staging/store.h"
+
+struct merger;
+struct merger_opts {
+    const struct config *config;
+    struct store *store;
+    const struct io *io;
+};
+struct merge_counts {
+    uint64_t objects, rows;       /* read */
+    uint64_t inserted, updated, deleted; /* keys that appeared, changed, went */
+    uint64_t kept_out;            /* rows older than what is stored, or repeated */
+    uint64_t missed;              /* page rows that were newer than, and different from, what the events told while the
+                                     webhook was active: events that never came */
+    uint64_t rejected;            /* rows the target could not take (see merge_failures) */
+};
+bool merger_new(const struct merger_opts *o, struct merger **ret, struct err *err);
+void merger_free(struct merger **m);
+/* Merges every staged object not merged yet; of one source and table where not empty. Adds to *counts. */
+bool merger_pass(struct merger *m, struct span source, struct span table, struct merge_counts *counts, struct err *err);
+/* Follows until stopped: a pass every merge.every, at once when woken. Failures are retried with backoff. */
+void merger_run(struct merger *m);
+void merger_wake(struct merger *m);
+void merger_stop(struct merger *m);
+bool merger_trouble(struct merger *m, char *ret_words, size_t n, uint64_t *ret_since_us);

@@ -1,0 +1,37 @@
+/* stager: the object sink: a journal consumer that turns entries into staged objects, exactly once.
+ *
+ * For each lane: read from the committed position, transform, collect rows by (source, table, date). When the cut is
+ * large enough or old enough, (1) the range, the transforms' fingerprints and the objects' names are recorded in
+ * state.db, (2) the objects are committed to the store, (3) the position, the books and the dead letters are
+ * committed in one transaction. A crash between (1) and (3) repeats exactly the recorded range; if a transform
+ * changed in between, the objects of the old name go first. A crash before (1) leaves nothing.
+ * Memory: bounded by a fixed share for each open (source, table, date), compressed a block at a time.
+ * Threads: one stager runs in one thread; stager_stop from any. Life: stager_new -> stager_run -> stager_free. */
+#pragma once
+#include "journal/journal.h"
+#include "staging/state.h"
+#include "staging/store.h"
+#include "transforms/transform.h"
+
+struct stager;
+struct stager_opts {
+    const struct config *config;
+    struct journal *journal;
+    struct store *store;
+    const char *data_dir;
+    const struct io *io;
+    void (*published)(void *ctx); /* after each cut: wake the merge; any thread rule of the callee's; may be NULL */
+    void *published_ctx;
+};
+bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *err);
+void stager_free(struct stager **s);
+/* Works until everything durable now is staged (cuts at the end whatever its age). */
+bool stager_drain(struct stager *s, struct err *err);
+/* Follows the journal until stager_stop; failures of store or state are retried with backoff and shown by stager_trouble. */
+void stager_run(struct stager *s);
+void stager_stop(struct stager *s);
+/* The last failure's words and since when, or false: healthy. */
+bool stager_trouble(struct stager *s, char *ret_words, size_t n, uint64_t *ret_since_us);
+/* Runs the dead letter's entry through the transform again; gone from the dead letters when it gives no more failures,
+ * its rows staged under a replay object name. */
+bool stager_retry_dead(struct stager *s, struct span source, int64_t id, uint64_t *ret_fixed, uint64_t *ret_still, struct err *err);
