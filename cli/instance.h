@@ -1,0 +1,48 @@
+/* instance: what a command works on: the configuration and, opened on demand, the data directory's parts.
+ *
+ * In `sluice serve` the parts are the server's own, live; in a command that runs alone they are opened for it: read-only,
+ * or with the lock on <data_dir>/lock for commands that write. SQLite connections are per instance, so each thread that
+ * runs a command has an instance of its own which borrows the live journal.
+ * Threads: an instance belongs to one thread. Life: instance_open -> command -> instance_close. */
+#pragma once
+#include "config/config.h"
+#include "core/io.h"
+#include "journal/journal.h"
+#include "staging/stager.h"
+#include "staging/state.h"
+#include "staging/store.h"
+
+struct server;
+struct merger;
+
+struct live { /* what a running server lends to the commands it runs; NULL elsewhere */
+    struct journal *journal;
+    struct server *server;
+    struct stager *stager;
+    struct merger *merger;
+    uint64_t started_us;
+};
+struct instance {
+    const struct config *config; /* NULL for NEEDS_NOTHING */
+    const struct io *io;
+    const struct live *live;     /* NULL: alone */
+    bool writable;
+    struct journal *journal;     /* live's or own; NULL until instance_journal */
+    struct store *store;
+    struct state state;
+    bool state_open;
+    int lock_fd;                 /* -1: none */
+};
+/* Alone and writable: takes the lock; ERR_CONFIG names who holds it. */
+bool instance_open(struct instance *in, const struct config *c, const struct io *io, const struct live *live, bool write,
+                   struct err *err);
+void instance_close(struct instance *in);
+/* Opened at the first call; false: *err. */
+bool instance_journal(struct instance *in, struct journal **ret, struct err *err);
+bool instance_state(struct instance *in, struct state **ret, struct err *err);
+bool instance_store(struct instance *in, struct store **ret, struct err *err);
+/* The named source, or false after "no source 'strpe' in sluice.yaml (did you mean stripe?)" on io->err. */
+struct command_io;
+const struct source_config *instance_source(const struct instance *in, const char *name, const struct command_io *io);
+/* The named table of the source, or NULL after a message. `events` included. */
+const struct table_rule *instance_table(const struct source_config *s, const char *name, const struct command_io *io);

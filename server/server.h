@@ -1,0 +1,44 @@
+/* server: the door. POST /in/<source>, verified, made durable, then answered.
+ *
+ * Way of a request: headers (refuse early: 404 405 400 413) -> body gathered up to limits.body (413 at the first byte over)
+ * -> verify -> handshake? answer -> duplicate? 200 -> lane_append, request suspended -> committer's ticket resumes it
+ * -> 200 with `Sluice-Entry`; 503 + Retry-After when it could not be stored. Every request is counted once by outcome.
+ * Threads: libmicrohttpd's epoll workers (limits.threads); the committer completes tickets; counters are atomics.
+ * Life: server_start -> server_stop (stops accepting, waits for what is in flight, then returns). */
+#pragma once
+#include "config/config.h"
+#include "journal/journal.h"
+#include "staging/state.h"
+
+enum outcome {
+    OUT_ACCEPTED, OUT_DUPLICATE, OUT_HANDSHAKE,
+    OUT_BAD_SIGNATURE, OUT_EXPIRED, OUT_MISSING_HEADER, OUT_MALFORMED, OUT_CANNOT_JUDGE,
+    OUT_TOO_LARGE, OUT_BAD_METHOD, OUT_BAD_REQUEST, OUT_UNAVAILABLE, OUT_ABORTED, /* the sender went away */
+    OUT_COUNT
+};
+const char *outcome_name(enum outcome o);
+
+struct server;
+struct server_opts {
+    const struct config *config;
+    struct journal *journal;
+    const char *data_dir;
+    const struct io *io;
+};
+bool server_start(const struct server_opts *o, struct server **ret, struct err *err);
+void server_stop(struct server **s);
+uint16_t server_port(const struct server *s); /* the bound port */
+
+struct source_counts { /* since the server started */
+    uint64_t by_outcome[OUT_COUNT];
+    uint64_t in_flight;
+    uint64_t last_accepted_us, last_rejected_us;
+    enum outcome last_rejected;
+    bool can_judge;
+};
+bool server_counts(const struct server *s, struct span source, struct source_counts *ret);
+uint64_t server_unknown_source(const struct server *s); /* requests to no source of ours (404) */
+/* Writes the door's counters to state.db now (also done every second and at stop). */
+bool server_flush_books(struct server *s, struct err *err);
+/* Warnings of start-up: sources that cannot judge, verification: none. One per line. */
+void server_warnings(const struct server *s, struct buf *out);
