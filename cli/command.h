@@ -50,7 +50,7 @@ struct command {
     const char *file_options; /* options whose value is a file for command_args.input: "--request --vectors", or NULL */
     int (*run)(struct instance *in, const struct command_args *a, const struct command_io *io);
 };
-extern const struct command commands[]; /* ends with name NULL; cli/commands.c */
+extern const struct command commands[]; /* ends with name NULL; cli/registry.c */
 
 /* Options of a command, parsed in any order: fills positional in order; false after a message on io->err (exit EXIT_USAGE).
  * `spec` rows: {"--max-rows", OPT_VALUE, &ptr} … ends with NULL. */
