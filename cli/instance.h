@@ -36,6 +36,7 @@ struct instance {
     struct state state;
     bool state_open;
     int lock_fd;                 /* -1: none */
+    const char *config_file;     /* what -c named, for commands that need no configuration */
 };
 /* Alone and writable: takes the lock; ERR_CONFIG names who holds it. */
 bool instance_open(struct instance *in, const struct config *c, const struct io *io, const struct live *live, bool write,

@@ -1,0 +1,164 @@
+/* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
+ * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
+ * flusher, the stager, the merger, the scheduler of pulls, and the command socket's. */
+#include "cli/registry.h"
+#include "cli/remote.h"
+#include "cli/schedule.h"
+#include "core/log.h"
+#include "merge/merge.h"
+#include "server/server.h"
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+struct parts {
+    struct instance *in;
+    struct live live;
+    struct remote *remote;
+    struct schedule *schedule;
+    pthread_t stager_thread, merger_thread;
+    bool stager_runs, merger_runs;
+};
+
+static void *stage(void *stager)
+{
+    stager_run(stager);
+    return NULL;
+}
+
+static void *merge(void *merger)
+{
+    merger_run(merger);
+    return NULL;
+}
+
+static void wake_merger(void *ctx)
+{
+    const struct live *live = ctx;
+    if (live->merger)
+        merger_wake(live->merger);
+}
+
+static bool start_consumers(struct parts *p, struct err *err)
+{
+    struct instance *in = p->in;
+    struct store *store;
+    if (!instance_store(in, &store, err))
+        return false;
+    struct merger_opts mo = {.config = in->config, .store = store, .io = in->io};
+    if (!merger_new(&mo, &p->live.merger, err))
+        return false;
+    struct stager_opts so = {.config = in->config,
+                             .journal = in->journal,
+                             .store = store,
+                             .data_dir = in->config->data_dir,
+                             .io = in->io,
+                             .published = wake_merger,
+                             .published_ctx = &p->live};
+    if (!stager_new(&so, &p->live.stager, err))
+        return false;
+    p->stager_runs = pthread_create(&p->stager_thread, NULL, stage, p->live.stager) == 0;
+    p->merger_runs = pthread_create(&p->merger_thread, NULL, merge, p->live.merger) == 0;
+    if (!p->stager_runs || !p->merger_runs)
+        return err_set(err, ERR_NOMEM, "cannot start a thread");
+    return true;
+}
+
+static bool start(struct parts *p, struct err *err)
+{
+    struct instance *in = p->in;
+    struct state *state;
+    if (!instance_journal(in, &p->live.journal, err) || !instance_state(in, &state, err) || !start_consumers(p, err))
+        return false;
+    struct server_opts so = {
+        .config = in->config, .journal = in->journal, .data_dir = in->config->data_dir, .io = in->io};
+    if (!server_start(&so, &p->live.server, err))
+        return false;
+    return remote_listen(in->config, in->io, &p->live, &p->remote, err) &&
+           schedule_start(in->config, in->io, &p->live, &p->schedule, err);
+}
+
+static void stop(struct parts *p)
+{
+    schedule_stop(&p->schedule);
+    server_stop(&p->live.server);
+    remote_close(&p->remote);
+    if (p->live.stager)
+        stager_stop(p->live.stager);
+    if (p->live.merger)
+        merger_stop(p->live.merger);
+    if (p->stager_runs)
+        pthread_join(p->stager_thread, NULL);
+    if (p->merger_runs)
+        pthread_join(p->merger_thread, NULL);
+    stager_free(&p->live.stager);
+    merger_free(&p->live.merger);
+}
+
+static void tell_start(const struct parts *p, const struct command_io *io)
+{
+    struct buf warnings;
+    buf_init(&warnings, 1 << 16);
+    server_warnings(p->live.server, &warnings);
+    for (struct span rest = buf_span(&warnings); rest.n;) {
+        struct span line = span_cut(rest, '\n', &rest);
+        if (line.n)
+            fprintf(io->err, "%s %.*s\n", glyph_warn(io), SPAN_ARG(line));
+    }
+    buf_release(&warnings);
+    const struct config *c = p->in->config;
+    struct journal_stats stats;
+    journal_stats(p->live.journal, &stats);
+    if (stats.quarantined)
+        log_warn("damage in the journal is quarantined", "places=%llu advice=\"sluice events check\"",
+                 (unsigned long long)stats.quarantined);
+    if (stats.torn_bytes)
+        log_info("a torn tail was cut", "bytes=%llu", (unsigned long long)stats.torn_bytes);
+    log_info("serving", "address=%s:%u node=%s sources=%zu data=\"%s\"", c->listen.host, server_port(p->live.server),
+             journal_node(p->live.journal), c->n_sources, c->data_dir);
+}
+
+/* The parts' threads must not take the signals: they inherit this mask. */
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+int cmd_serve(struct instance *in, const struct command_args *a, const struct command_io *io)
+{
+    int n;
+    const char *none[1];
+    if (!command_options(a, io, "serve", NULL, none, 0, 0, &n))
+        return EXIT_USAGE;
+    log_open(LOG_INFO, in->config->log_json);
+    sigset_t signals;
+    block_signals(&signals);
+    struct err err = {0};
+    struct instance own;
+    int running = remote_connect(in->config->data_dir);
+    if (running >= 0) {
+        close(running);
+        fprintf(io->err, "sluice: a server already runs on %s; `sluice status` shows it\n", in->config->data_dir);
+        return EXIT_USAGE;
+    }
+    struct parts p = {.in = &own};
+    bool ok = instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
+    int code = EXIT_DONE;
+    if (ok) {
+        p.live.started_us = in->io->world->now_us(in->io);
+        tell_start(&p, io);
+        int signal = 0;
+        sigwait(&signals, &signal);
+        log_info("stopping", "signal=%s", signal == SIGINT ? "INT" : "TERM");
+    } else {
+        code = command_fail(io, &err);
+    }
+    stop(&p);
+    instance_close(&own);
+    if (ok)
+        log_info("stopped", "node_data=\"%s\"", in->config->data_dir);
+    return code;
+}

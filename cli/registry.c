@@ -1,0 +1,87 @@
+#include "cli/registry.h"
+
+const struct command commands[] = {
+    {"init", NULL, "SOURCE [--url URL]", "write sluice.yaml, secrets/ and .gitignore for a provider",
+     "  Asks for what the provider's manifest needs; secrets are read without echo and stored 0600.\n"
+     "  --url URL    the address under which providers reach this machine (public_url)\n"
+     "  --dir DIR    the folder to write into (default: here)",
+     LOCAL_ONLY, NULL, cmd_init},
+    {"serve", NULL, "", "the endpoint, the sinks, the scheduled pulls and merges",
+     "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.",
+     NEEDS_CONFIG | LOCAL_ONLY, NULL, cmd_serve},
+    {"backfill", NULL, "SOURCE [TABLE…]", "pull history from the provider's list APIs; resumable",
+     "  --full           ignore watermarks and read everything again\n"
+     "  --from DATE      only what was made or changed since then (2024-05-01 or a full instant)\n"
+     "  --to DATE        only what was made or changed before then\n"
+     "  --max-rows N     stop after the page that reaches N rows (exit 3)\n"
+     "  --dry-run        ask for one page of each table, store nothing\n\n"
+     "  Ctrl-C stops after a complete page; the same command continues there.",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_backfill},
+    {"merge", NULL, "[SOURCE [TABLE]]", "bring what is journalled into the tables",
+     "  Stages what the journal still holds, then merges what is staged.\n"
+     "  --follow         go on until Ctrl-C\n"
+     "  --once           one pass (the default)",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_merge},
+    {"status", NULL, "[SOURCE]", "how each source and table is, why, and what to do",
+     "  Exits 1 when the books do not balance or a source is failing.", NEEDS_INSTANCE, NULL, cmd_status},
+    {"source", "list", "", "the configured sources and the providers that are known", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
+     cmd_source_list},
+    {"source", "show", "NAME", "what a provider's manifest says: verification, tables, columns", "",
+     NEEDS_NOTHING | LOCAL_ONLY, NULL, cmd_source_show},
+    {"source", "check", "NAME|FILE", "check a manifest, with the place of every mistake", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
+     cmd_source_check},
+    {"table", "list", "[SOURCE]", "the merged tables, their rows and their freshness", "", NEEDS_INSTANCE, NULL,
+     cmd_table_list},
+    {"table", "head", "SOURCE TABLE", "the newest rows of a table", "  -n N         how many (default 10)", NEEDS_INSTANCE,
+     NULL, cmd_table_head},
+    {"table", "explain", "SOURCE TABLE KEY", "which entries made this row, which lost and why",
+     "  KEY is the value of a single-column key, or a JSON object of the key's columns.", NEEDS_INSTANCE, NULL,
+     cmd_table_explain},
+    {"trace", NULL, "ENTRY", "where one event is now: journal, staging, table",
+     "  ENTRY is the id of the response header Sluice-Entry: <node>/<lane>/<seq>.", NEEDS_INSTANCE, NULL, cmd_trace},
+    {"events", "list", "[SOURCE]", "the raw journal, newest last",
+     "  -n N         how many (default 20)\n"
+     "  --type GLOB  only events of this type\n"
+     "  --lane LANE  events (default) or backfill\n"
+     "  --from SEQ   start at this sequence number instead of the end",
+     NEEDS_INSTANCE, NULL, cmd_events_list},
+    {"events", "show", "ENTRY", "one entry: headers, how it was verified, body", "  --body       the raw body only",
+     NEEDS_INSTANCE, NULL, cmd_events_show},
+    {"events", "check", "", "read every checksum of the journal", "  Exits 1 when there is damage.", NEEDS_INSTANCE, NULL,
+     cmd_events_check},
+    {"dead", "list", "[SOURCE]", "entries that could not become rows, with the reason", "  -n N         how many (default 50)",
+     NEEDS_INSTANCE, NULL, cmd_dead_list},
+    {"dead", "show", "ID", "one dead letter with its entry", "", NEEDS_INSTANCE, NULL, cmd_dead_show},
+    {"dead", "retry", "SOURCE [ID]", "run dead letters through the transform again", "", NEEDS_INSTANCE | NEEDS_WRITE, NULL,
+     cmd_dead_retry},
+    {"dead", "drop", "SOURCE [ID]", "forget dead letters (their raw entries stay in the journal)", "",
+     NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL, cmd_dead_drop},
+    {"verify", NULL, "SOURCE", "is a captured request genuine, and if not, at which step not",
+     "  --request FILE   one request as JSON (method, url, headers, body_base64, now_unix)\n"
+     "  --vectors FILE   a list of requests with the outcome expected of each\n"
+     "  --manifest FILE  a manifest that is not installed\n\n"
+     "  Without secrets in the file those of the configured source are used.",
+     LOCAL_ONLY, "--request --vectors", cmd_verify},
+    {"transform", NULL, "SOURCE", "which rows an event becomes",
+     "  --data FILE      the event's body (- is stdin)\n"
+     "  --header N:V     a header, may be given several times\n"
+     "  --manifest FILE  a manifest that is not installed",
+     LOCAL_ONLY, "--data", cmd_transform},
+    {"send", NULL, "SOURCE", "sign an event as the provider would and post it to the running server",
+     "  --data FILE      the body (- is stdin); without it a small example is made\n"
+     "  --type TYPE      the example's event type\n"
+     "  --url URL        where to (default: the configured listen address)\n"
+     "  --count N        how many (default 1)",
+     NEEDS_CONFIG | LOCAL_ONLY, "--data", cmd_send},
+    {"config", "check", "", "read the configuration and say what is wrong or risky", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
+     cmd_config_check},
+    {NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL},
+};
+
+const struct command *command_find(const char *name, const char *sub)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0 && (sub ? c->sub && strcmp(c->sub, sub) == 0 : !c->sub))
+            return c;
+    return NULL;
+}
