@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "journal/journal.h"
 #include "staging/state.h"
+#include <stdatomic.h>
 
 enum run_end { RUN_COMPLETED, RUN_STOPPED /* resumable: Ctrl-C, --max-rows */, RUN_LIMITED /* rate limit, resumable */, RUN_FAILED };
 
@@ -34,7 +35,7 @@ struct backfill_opts {
     uint64_t from_us, to_us; /* window of the partition/since field, 0: open */
     uint64_t max_rows;       /* 0: all */
     bool dry_run;            /* fetch one page of each table, journal nothing, tell what would be pulled */
-    const volatile bool *stop;
+    const atomic_bool *stop;
     void (*progress)(void *ctx, const struct pull_progress *p);
     void *progress_ctx;
 };

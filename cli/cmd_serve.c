@@ -81,8 +81,8 @@ static bool start(struct parts *p, struct err *err)
 static void stop(struct parts *p)
 {
     schedule_stop(&p->schedule);
+    remote_close(&p->remote); /* its commands look at the other parts */
     server_stop(&p->live.server);
-    remote_close(&p->remote);
     if (p->live.stager)
         stager_stop(p->live.stager);
     if (p->live.merger)

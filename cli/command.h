@@ -10,6 +10,7 @@
 #include "core/io.h"
 #include "journal/journal.h"
 #include "staging/stager.h"
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_RESUMABLE = 3 };
@@ -21,7 +22,7 @@ struct command_io {
     bool out_tty, err_tty;     /* progress bars and colours only on terminals */
     bool utf8;                 /* ✓ ! ✗ or their ASCII twins */
     unsigned columns;          /* of the terminal, 80 when unknown */
-    const volatile bool *stop; /* set when the user pressed Ctrl-C or the client went away */
+    const atomic_bool *stop; /* set when the user pressed Ctrl-C or the client went away */
     const char *cwd;           /* the client's folder: relative file arguments are read by the client, see NEEDS_FILE */
 };
 struct command_args {

@@ -15,7 +15,7 @@
 
 #define INPUT_BYTES_MAX ((size_t)64 << 20)
 
-static volatile bool stop_asked;
+static atomic_bool stop_asked;
 
 static void on_interrupt(int sig)
 {

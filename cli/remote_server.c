@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -34,7 +35,7 @@ struct remote {
 struct session {
     struct remote *remote;
     int fd, done_fd;
-    volatile bool stop;
+    atomic_bool stop;
     json_t *request;
     struct buf input;
     int exit_code;

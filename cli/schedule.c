@@ -2,6 +2,7 @@
 #include "backfill/backfill.h"
 #include "core/log.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@ struct schedule {
     const struct io *io;
     const struct live *live;
     pthread_t thread;
-    volatile bool stop;
+    atomic_bool stop;
     uint64_t *next_us; /* by source and table, in the configuration's order; the thread's own */
     size_t n;
 };
