@@ -1,0 +1,127 @@
+/* transform: which rows an event becomes, without a server or a data directory. */
+#include "cli/registry.h"
+#include "transforms/transform.h"
+#include <stdlib.h>
+
+struct printing {
+    const struct command_io *io;
+    struct buf line;
+    uint64_t dead;
+};
+
+static bool print_row(void *ctx, const struct row *row, struct err *err)
+{
+    struct printing *p = ctx;
+    buf_clear(&p->line);
+    row_write(&p->line, row);
+    if (!buf_ok(&p->line))
+        return err_set(err, ERR_NOMEM, "a row is too large to print");
+    fwrite(p->line.p, 1, p->line.n, p->io->out);
+    return true;
+}
+
+static bool print_dead(void *ctx, const struct entry *entry, struct span table, uint64_t item, const char *reason,
+                       struct err *err)
+{
+    (void)entry;
+    (void)err;
+    struct printing *p = ctx;
+    p->dead++;
+    fprintf(p->io->err, "%s dead letter: %.*s%srecord %llu: %s\n", glyph_bad(p->io), SPAN_ARG(table), table.n ? ", " : "",
+            (unsigned long long)item, reason);
+    return true;
+}
+
+/* Headers given as "Name: value"; returns how many. */
+static size_t take_headers(const struct command_args *a, struct http_header *headers, size_t max)
+{
+    size_t n = 0;
+    for (int i = 0; i + 1 < a->argc && n < max; i++) {
+        if (strcmp(a->argv[i], "--header") != 0)
+            continue;
+        struct span value, name = span_cut(span_of(a->argv[++i]), ':', &value);
+        headers[n++] = (struct http_header){span_trim(name), span_trim(value)};
+    }
+    return n;
+}
+
+static int run(const struct source_config *s, const struct command_args *a, const struct command_io *io, uint64_t now_us)
+{
+    struct http_header headers[64];
+    struct entry e = {.kind = ENTRY_EVENT,
+                      .seq = 1,
+                      .received_us = now_us,
+                      .node = SPAN_LIT("local-00000000"),
+                      .lane = SPAN_LIT("events"),
+                      .source = span_of(s->name),
+                      .message = {.method = SPAN_LIT("POST"), .url = SPAN_LIT("/in/local"), .headers = headers, .body = a->input}};
+    e.message.n_headers = take_headers(a, headers, 64);
+    struct err err = {0};
+    struct transform *t = NULL;
+    struct printing p = {.io = io};
+    buf_init(&p.line, (size_t)128 << 20);
+    struct transform_sink sink = {.ctx = &p, .emit = print_row, .dead = print_dead};
+    struct transform_result r = {0};
+    bool ok = transform_new(s, 0, &t, &err) && transform_run(t, &e, &sink, &r, &err);
+    transform_free(&t);
+    buf_release(&p.line);
+    if (!ok)
+        return command_fail(io, &err);
+    if (r.ignored)
+        fprintf(io->err, "%s no row: %s\n", glyph_warn(io), r.why_ignored ? r.why_ignored : "ignored");
+    return p.dead ? EXIT_FAILED : EXIT_DONE;
+}
+
+static struct manifest *load_manifest(struct instance *in, const char *file, const char *name, struct report *report,
+                                      struct err *err)
+{
+    if (!file)
+        return manifest_load(".", span_of(name), report, err);
+    char *bytes = NULL;
+    size_t size = 0;
+    struct manifest *m = NULL;
+    if (io_read_file(in->io, file, (size_t)4 << 20, &bytes, &size, err))
+        m = manifest_parse(file, span_make(bytes, size), report);
+    free(bytes);
+    return m;
+}
+
+int cmd_transform(struct instance *in, const struct command_args *a, const struct command_io *io)
+{
+    const char *name, *data = NULL, *header = NULL, *file = NULL;
+    const struct opt spec[] = {
+        {"--data", OPT_VALUE, &data}, {"--header", OPT_VALUE, &header}, {"--manifest", OPT_VALUE, &file}, {NULL, 0, NULL}};
+    int n;
+    if (!command_options(a, io, "transform", spec, &name, 1, 1, &n))
+        return EXIT_USAGE;
+    if (!data) {
+        fprintf(io->err, "sluice transform: --data FILE names the event's body (- is stdin)\n");
+        return EXIT_USAGE;
+    }
+    struct report report;
+    report_init(&report);
+    struct err err = {0};
+    int code;
+    /* The configured source of that name, with its own columns and values; else the bare manifest. */
+    struct config *c = file ? NULL : config_load(in->config_file, &report, &err);
+    const struct source_config *s = c ? config_source(c, span_of(name)) : NULL;
+    struct manifest *m = NULL;
+    if (s) {
+        code = run(s, a, io, in->io->world->now_us(in->io));
+    } else {
+        report_release(&report);
+        report_init(&report);
+        m = load_manifest(in, file, name, &report, &err);
+        struct source_config bare = {.name = name, .manifest = m, .all_tables = true};
+        if (m)
+            code = run(&bare, a, io, in->io->world->now_us(in->io));
+        else if (report.count)
+            code = (fwrite(report.text.p, 1, report.text.n, io->err), EXIT_USAGE);
+        else
+            code = command_fail(io, &err);
+    }
+    manifest_free(&m);
+    config_free(&c);
+    report_release(&report);
+    return code;
+}
