@@ -1,0 +1,30 @@
+/* status: one source's health in a word, with its causes and the next step for each. Threads: as the instance. */
+#pragma once
+#include "cli/books.h"
+#include "cli/instance.h"
+#include "server/server.h"
+
+enum health { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_FAILING };
+const char *health_name(enum health h);
+bool outcome_is_rejection(enum outcome o); /* what the books call rejected */
+
+struct finding {
+    bool bad;       /* failing, else degraded */
+    char text[640]; /* the cause */
+    char next[200]; /* the command that helps, or empty */
+};
+#define FINDINGS_MAX 12
+struct source_status {
+    const struct source_config *source;
+    enum health health;
+    bool live; /* a server runs: counts are since it started */
+    struct source_counts counts;
+    uint64_t rows, dead, missed;
+    uint64_t runs, last_run_us;
+    bool running;
+    uint64_t oldest_waiting_us; /* receive time of the oldest entry that waits to be staged, 0: none */
+    struct finding findings[FINDINGS_MAX];
+    size_t n_findings;
+};
+bool status_read(struct instance *in, const struct source_config *s, const struct source_books *books,
+                 struct source_status *ret, struct err *err);
