@@ -2,8 +2,9 @@
  * dead letters, the books, secrets' metadata, runs. Everything in it that describes the journal is either a cache of
  * what the journal holds, or committed in the same transaction as the position it belongs to.
  *
- * Tables (docs/formats.md): transforms(source, fingerprint, ordinal), cuts, objects, positions, dead, books,
- * secrets, runs, watermarks.
+ * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, books, marks, secrets, runs, watermarks.
+ * Calls that change several rows are one transaction; within a transaction that the caller began (db_begin on s->db) they
+ * join it.
  * Threads: one struct state a thread (own connection). Life: state_open -> … -> state_close. */
 #pragma once
 #include "config/config.h"
@@ -13,20 +14,47 @@
 struct state {
     struct db db;
 };
-bool state_open(struct state *s, const char *data_dir, bool readonly, struct err *err); /* makes the schema */
+/* Makes the file and its schema. Read-only: a file that is not there yet reads as an empty one. */
+bool state_open(struct state *s, const char *data_dir, bool readonly, struct err *err);
 void state_close(struct state *s);
 
-/* The ordinal of a source's transform; a new fingerprint draws the next one. */
+/* The ordinal of a source's transform; a fingerprint other than the latest draws the next one. */
 bool state_transform(struct state *s, const struct source_config *source, uint64_t *ret_ordinal, struct err *err);
+
+/* ---- staging: what is past, by lane ---- */
+/* The lowest sequence that is not staged yet; 1 before the first cut. */
+bool state_position(struct state *s, struct span lane, uint64_t *ret_next, struct err *err);
+/* Sequences below the position that the journal could not give (damage). */
+bool state_lost(struct state *s, struct span lane, uint64_t *ret, struct err *err);
+
+/* ---- staged objects ---- */
+struct staged_object {
+    struct span key; /* of the store */
+    uint64_t rows, bytes;
+    uint64_t at_us;  /* when it was published */
+};
+/* Published objects of a source and table (empty: all), oldest first. */
+bool state_objects_each(struct state *s, struct span source, struct span table,
+                        bool (*each)(void *ctx, const struct staged_object *o), void *ctx, struct err *err);
+/* Sum of their rows with at_us >= since_us. Objects are forgotten OBJECTS_KEPT_US after their entries left the journal: for all
+ * time see books.rows_staged. */
+#define OBJECTS_KEPT_US (UINT64_C(30) * 86400 * 1000000)
+bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret, struct err *err);
 
 /* ---- books: what the door did with requests, by source; see books.h of the server for the live counters ---- */
 struct books {
     uint64_t received, handshake, rejected, duplicate, journalled; /* requests of the door */
     uint64_t pages;                                                /* pulled pages journalled */
-    uint64_t staged, ignored, dead;                                /* entries past the staging position, both lanes */
+    /* Entries past the staging position, both lanes: staged gave at least one row, dead only dead letters. */
+    uint64_t staged, ignored, dead;
     uint64_t rows_staged, rows_dead;
 };
 bool state_books(struct state *s, struct span source, struct books *ret, struct err *err);
+/* Adds the door's counters (received … journalled, pages) of one source, and remembers that `journalled` of every source
+ * counts the entries of lane events up to this sequence. Several sources at one mark: call within one transaction. */
+bool state_books_add(struct state *s, struct span source, const struct books *delta, uint64_t upto_events_seq, struct err *err);
+/* The mark: after a crash the entries of lane events above it are not in `journalled` yet. */
+bool state_books_mark(struct state *s, uint64_t *ret_seq, struct err *err);
 
 /* ---- dead letters ---- */
 struct dead_letter {
@@ -40,3 +68,40 @@ bool state_dead_each(struct state *s, struct span source, int64_t limit, bool (*
 bool state_dead_count(struct state *s, struct span source, uint64_t *ret, struct err *err);
 /* id 0: all of the source. Returns how many went. */
 bool state_dead_drop(struct state *s, struct span source, int64_t id, uint64_t *ret, struct err *err);
+
+/* ---- secrets' metadata (never a secret) ---- */
+struct secret_seen {
+    struct span source, id;
+    uint64_t first_us;     /* first loaded */
+    uint64_t last_used_us; /* last verified a request, 0: never */
+};
+/* Keeps the earliest first_us and the latest last_used_us. */
+bool state_secret_seen(struct state *s, struct span source, struct span id, uint64_t first_us, uint64_t last_used_us,
+                       struct err *err);
+bool state_secret_each(struct state *s, struct span source, bool (*each)(void *ctx, const struct secret_seen *seen), void *ctx,
+                       struct err *err);
+
+/* ---- runs of the puller ---- */
+struct run_record {
+    struct span run, source, table; /* table "": the feed */
+    uint64_t started_us, finished_us; /* 0: not finished */
+    uint64_t pages, rows;
+    struct span status; /* running completed failed paused limited */
+    uint64_t last_seq;  /* its last durable page in lane backfill, 0: none */
+    struct span error;  /* "" or why it ended */
+    struct span watermark; /* what the next incremental run starts from; "" leaves the table's as it is */
+    uint64_t from_us, to_us; /* its window, 0: open */
+};
+/* Writes the run, and with a watermark also the table's, in one transaction. */
+bool state_run_put(struct state *s, const struct run_record *r, struct err *err);
+/* A table's run by id, or its newest where `run` is empty. Texts go to `text` (cleared). *ret_found false: none. */
+bool state_run_get(struct state *s, struct span source, struct span table, struct span run, struct run_record *ret,
+                   struct buf *text, bool *ret_found, struct err *err);
+/* Newest first; `source` empty: all. */
+bool state_runs_each(struct state *s, struct span source, int64_t limit, bool (*each)(void *ctx, const struct run_record *r),
+                     void *ctx, struct err *err);
+/* Forgets runs that finished before. */
+bool state_runs_forget(struct state *s, uint64_t before_us, struct err *err);
+/* Appends the watermark to out; *ret_found false: none. */
+bool state_watermark(struct state *s, struct span source, struct span table, struct buf *out, bool *ret_found, struct err *err);
+bool state_watermark_drop(struct state *s, struct span source, struct span table, struct err *err);

@@ -1,6 +1,10 @@
 /* store: the object store as a small table of operations; a directory is the first, others follow.
- * Keys are relative paths with / and the characters [A-Za-z0-9._=-]. An object appears whole or not at all.
- * Threads: any, on different keys. Life: store_open -> … -> store_close. */
+ *
+ * Keys are relative paths with / and the characters [A-Za-z0-9._=-]. An object appears whole or not at all: it is written
+ * under a provisional name, because what it covers is known only at its end, and gets its key at the commit. What a dead
+ * process left provisional shows only under STORE_PROVISIONAL, where its owner lists and removes it.
+ * Failures: ERR_DURABLE or ERR_FULL for writes, ERR_INPUT for reads.
+ * Threads: any, on different keys and writers. Life: store_open -> … -> store_close. */
 #pragma once
 #include "core/buf.h"
 #include "core/io.h"
@@ -8,16 +12,21 @@
 struct store;
 struct store_writer;
 
+#define STORE_PROVISIONAL ".provisional/"
+#define STORE_KEY_MAX 512
+
 struct store_ops {
-    /* Starts an object; nothing shows under its key before commit. */
-    bool (*create)(struct store *s, const char *key, struct store_writer **ret, struct err *err);
+    /* Starts an object; `name`: characters of keys, without /; another one of this name is overwritten. */
+    bool (*create)(struct store *s, const char *name, struct store_writer **ret, struct err *err);
     bool (*write)(struct store_writer *w, struct span bytes, struct err *err);
-    bool (*commit)(struct store_writer **w, struct err *err); /* durable, then visible; replaces an older one */
-    void (*abort)(struct store_writer **w);
+    /* Durable, then visible under its key; replaces an older one. Frees the writer, also when it fails. */
+    bool (*commit)(struct store_writer **w, const char *key, struct err *err);
+    void (*abort)(struct store_writer **w); /* accepts NULL inside */
     bool (*remove)(struct store *s, const char *key, struct err *err); /* absent is done */
-    /* Keys with this prefix (a whole folder: ends with /), in byte order. */
+    /* Keys with this prefix (a whole folder: empty or ends with /), in byte order. each: false ends the list early, without
+     * an error. */
     bool (*list)(struct store *s, const char *prefix, bool (*each)(void *ctx, const char *key), void *ctx, struct err *err);
-    /* The whole object in pieces. */
+    /* The whole object in pieces. piece: false ends early, without an error. */
     bool (*read)(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes), void *ctx, struct err *err);
 };
 struct store {
@@ -26,6 +35,7 @@ struct store {
 };
 bool store_open_dir(const struct io *io, const char *dir, struct store **ret, struct err *err);
 void store_close(struct store **s);
+bool store_key_valid(const char *key);
 
 /* <source>/<table>/dt=YYYY-MM-DD/<node>.<lane>.<first>-<last>.<transform>.ndjson.zst ; seqs have 20 digits. */
 struct object_name {
@@ -35,6 +45,8 @@ struct object_name {
 void object_name_write(struct buf *out, const struct object_name *n);
 bool object_name_parse(struct span key, struct object_name *ret); /* borrows key */
 
-/* Lines of a staged object, decompressed in bounded memory. */
+/* Lines of a staged object, decompressed in bounded memory (one line at most LINE_BYTES_MAX). The line borrows until the
+ * call returns. Damage is ERR_INPUT and names the object; `line` returning false ends with its error. */
+#define LINE_BYTES_MAX ((size_t)256 << 20)
 bool object_lines(struct store *s, const char *key, bool (*line)(void *ctx, struct span line, struct err *err), void *ctx,
                   struct err *err);
