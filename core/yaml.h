@@ -2,9 +2,10 @@
  *
  * Shared by sluice.yaml and the manifests. Anchors, aliases, tags, doubled keys and several documents are
  * refused. A report collects every mistake (up to REPORT_MAX) in the form
- *   sources/acme.yaml:13:38: signature.encoding: 'hexx' is not one of hex, base64 (did you mean hex?)
+ *   sources/acme.yaml:13:53: verify.v1.signature.encoding: 'hexx' is not one of hex, base64 (did you mean hex?)
  *      13 |     signature: {header: X-Acme-Signature, encoding: hexx}
  *         |                                                     ^^^^
+ * A message about a map, a list or an empty value points at its key.
  * Threads: a tree belongs to one thread while read; afterwards it may be dropped (readers copy what they keep).
  * Life: yaml_parse -> yaml_* -> yaml_free. Nodes borrow the tree. */
 #pragma once

@@ -116,9 +116,9 @@ START_TEST(messages_point_at_values_keys_and_containers)
     report_at(&r, root, "no name");
     report_plain(&r, "no %s", "file");
     ck_assert_str_eq(buf_z(&r.text),
-                     "f.yaml:2:29: verify.v1.signature.encoding: 'hexx' is not one of hex, base64 (did you mean hex?)\n"
+                     "f.yaml:2:30: verify.v1.signature.encoding: 'hexx' is not one of hex, base64 (did you mean hex?)\n"
                      "    2 |   v1: {signature: {encoding: \"hexx\"}}\n"
-                     "      |                             ^^^^^^\n"
+                     "      |                              ^^^^^^\n"
                      "f.yaml:4:12: tables.orders: no such key 'kez' (did you mean key?)\n"
                      "    4 |   orders: {kez: é}\n"
                      "      |            ^^^\n"
