@@ -5,7 +5,7 @@
  *          then completes their tickets; readers in any thread; stats from any.
  * Life:    journal_open -> lane use -> journal_close. After ERR_DURABLE the lane's segment is closed, its waiting
  *          tickets fail, and a new segment begins: a failed sync is never retried.
- * Files:   <dir>/node (name, lineage), <dir>/<lane>/<first seq, 20 digits>.seg, <dir>/<lane>/*.bad (quarantine).
+ * Files:   <dir>/node (name, lineage), <dir>/<lane>/<first seq, 20 digits>.seg, <dir>/<lane>/<name>.bad (quarantine).
  * Limits:  journal_opts; appends beyond bytes_max or below reserve_bytes of free disk fail with ERR_FULL before
  *          anything is written. */
 #pragma once
