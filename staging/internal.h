@@ -1,0 +1,42 @@
+/* internal: the stager's own state, shared by its files. Private to staging. */
+#pragma once
+#include "staging/cut.h"
+#include "staging/ledger.h"
+#include "staging/stager.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct lane_work {
+    struct lane *lane;
+    const char *name;
+    struct reader *reader; /* NULL: position not loaded yet */
+    struct cut *cut;
+    uint64_t next;         /* the committed position */
+    uint64_t at;           /* the lowest sequence that was not read yet */
+    bool repeat;           /* a recorded range is being repeated: first..last */
+    uint64_t first, last;
+    uint64_t opened_us;    /* monotonic: when the cut got its first entry */
+    uint64_t retry_us;     /* monotonic: not before, after a failure */
+    unsigned failures;     /* in a row */
+    atomic_bool cut_now;
+};
+
+struct stager {
+    struct stager_opts o;
+    struct state state;
+    struct staged_source *sources; /* as config->sources */
+    struct staged_source unknown;
+    struct lane_work lanes[LANE_COUNT];
+    uint64_t cleaned_us; /* monotonic */
+    pthread_mutex_t work; /* everything above: a step, a drain, a retry */
+    atomic_bool stop;
+    pthread_mutex_t lock; /* trouble; taken alone or within `work` */
+    struct err trouble[LANE_COUNT];
+    uint64_t trouble_us[LANE_COUNT];
+};
+
+/* NULL: no such source in the configuration. */
+const struct staged_source *stager_source(struct stager *s, struct span name);
+/* Seals, records, publishes. Takes what is in the cut; on failure the caller clears it. */
+bool stager_store_cut(struct stager *s, struct cut *c, uint64_t first, uint64_t last, struct err *err);
+uint64_t stager_now(const struct stager *s);

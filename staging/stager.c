@@ -1,0 +1,398 @@
+/* Invariants
+ *  1. The position of a lane moves only together with the books, dead letters and objects of the entries it passes.
+ *  2. An object under a key of an unpublished range is in `objects` with published 0: the name is recorded before the
+ *     object is committed.
+ *  3. A recorded range is repeated as recorded, first to last, before anything else of its lane is read.
+ *  4. At most one object of an unpublished range and table exists: names of an earlier transform are removed from the
+ *     store before those of the present one are written.
+ *
+ *   loaded ──entry──▶ open ──due──▶ sealed ──ledger_record──▶ recorded ──cut_commit──▶ stored ──ledger_publish──▶ loaded
+ *      ▲                │ failure: provisional objects are given up          │ failure, crash
+ *      └──lane_reset────┴──────────────────────◀──repeat first..last─────────┘ */
+#include "core/mem.h"
+#include "staging/internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STEP_ENTRIES 512
+#define OUTPUTS_MAX 192
+#define LETTERS_MAX 4096
+#define TEXT_MAX ((size_t)4 << 20)
+#define IGNORED_MAX ((size_t)1 << 20)
+#define CLEAN_US (UINT64_C(60) * 1000000)
+#define WAIT_US (UINT64_C(100) * 1000)
+#define BACKOFF_MIN_US (UINT64_C(200) * 1000)
+#define BACKOFF_MAX_US (UINT64_C(10) * 1000000)
+
+uint64_t stager_now(const struct stager *s)
+{
+    return s->o.io->world->now_us(s->o.io);
+}
+
+static uint64_t monotonic(const struct stager *s)
+{
+    return s->o.io->world->monotonic_us(s->o.io);
+}
+
+const struct staged_source *stager_source(struct stager *s, struct span name)
+{
+    for (size_t i = 0; i < s->o.config->n_sources; i++) {
+        if (span_eqz(name, s->sources[i].config->name))
+            return &s->sources[i];
+    }
+    return NULL;
+}
+
+static bool open_sources(struct stager *s, struct err *err)
+{
+    const struct config *c = s->o.config;
+    s->sources = mem_alloc((c->n_sources + 1) * sizeof(*s->sources));
+    for (size_t i = 0; i < c->n_sources; i++) {
+        uint64_t ordinal;
+        struct staged_source *one = &s->sources[i];
+        one->config = &c->sources[i];
+        (void)snprintf(one->fingerprint, sizeof(one->fingerprint), "%016llx", (unsigned long long)c->sources[i].fingerprint);
+        if (!state_transform(&s->state, one->config, &ordinal, err))
+            return false;
+        one->transform = transform_new(one->config, ordinal, err);
+        if (!one->transform)
+            return err_prefix(err, "source %s", one->config->name);
+    }
+    return true;
+}
+
+bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *err)
+{
+    struct stager *s = mem_alloc(sizeof(*s));
+    s->o = *o;
+    pthread_mutex_init(&s->work, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    bool ok = state_open(&s->state, o->data_dir, false, err) && open_sources(s, err);
+    for (enum lane_id i = 0; ok && i < LANE_COUNT; i++) {
+        struct lane_work *w = &s->lanes[i];
+        w->lane = journal_lane(o->journal, i);
+        w->name = lane_name(i);
+        w->cut = cut_new(o->store, journal_node(o->journal), w->name, err);
+        ok = w->cut != NULL;
+    }
+    if (!ok)
+        stager_free(&s);
+    else
+        *ret = s;
+    return ok;
+}
+
+void stager_free(struct stager **sp)
+{
+    struct stager *s = *sp;
+    if (!s)
+        return;
+    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
+        reader_close(&s->lanes[i].reader);
+        cut_free(&s->lanes[i].cut);
+    }
+    for (size_t i = 0; s->sources && i < s->o.config->n_sources; i++)
+        transform_free(&s->sources[i].transform);
+    free(s->sources);
+    state_close(&s->state);
+    pthread_mutex_destroy(&s->work);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+    *sp = NULL;
+}
+
+/* ---- objects of dead processes ---- */
+struct sweep {
+    struct stager *s;
+    struct buf keys; /* NUL-ended */
+};
+
+static bool sweep_one(void *ctx, const char *key)
+{
+    struct sweep *w = ctx;
+    const char *node = journal_node(w->s->o.journal);
+    const char *name = key + strlen(STORE_PROVISIONAL);
+    size_t n = strlen(node);
+    if (strncmp(name, node, n) == 0 && name[n] == '.')
+        buf_add(&w->keys, key, strlen(key) + 1);
+    return true;
+}
+
+/* Called before anything is written, so every provisional object of this node is a left-over. */
+static bool sweep(struct stager *s, struct err *err)
+{
+    struct sweep w = {.s = s};
+    bool ok = s->o.store->ops->list(s->o.store, STORE_PROVISIONAL, sweep_one, &w, err);
+    for (size_t i = 0; ok && i < w.keys.n; i += strlen(w.keys.p + i) + 1)
+        ok = s->o.store->ops->remove(s->o.store, w.keys.p + i, err);
+    buf_release(&w.keys);
+    return ok;
+}
+
+/* ---- one lane ---- */
+static void lane_reset(struct lane_work *w)
+{
+    cut_clear(w->cut);
+    reader_close(&w->reader);
+}
+
+static bool lane_load(struct stager *s, struct lane_work *w, struct err *err)
+{
+    bool repeat;
+    if (!state_position(&s->state, span_of(w->name), &w->next, err) ||
+        !ledger_pending(&s->state, w->name, &w->first, &w->last, &repeat, err))
+        return false;
+    w->repeat = repeat;
+    w->at = repeat ? w->first : w->next;
+    w->reader = reader_open(w->lane, w->at);
+    return w->reader || err_set(err, ERR_NOMEM, "cannot read lane %s of the journal", w->name);
+}
+
+static bool remove_stale(void *ctx, const char *key, struct err *err)
+{
+    struct stager *s = ctx;
+    return s->o.store->ops->remove(s->o.store, key, err);
+}
+
+bool stager_store_cut(struct stager *s, struct cut *c, uint64_t first, uint64_t last, struct err *err)
+{
+    return cut_seal(c, first, last, err) && ledger_record(&s->state, c, first, last, err) &&
+           ledger_stale(&s->state, c, first, remove_stale, s, err) && cut_commit(c, err);
+}
+
+/* Sequences that were passed without being read: between the position and the cut, within it, and of a repeated range
+ * behind its last entry. Before the very first cut the journal's beginning is ours. */
+static uint64_t lost_by(const struct lane_work *w, uint64_t first, uint64_t last)
+{
+    const struct cut *c = w->cut;
+    uint64_t from = w->next > 1 ? w->next : first;
+    return c->entries ? c->lost + (c->first - from) + (last - c->last) : last + 1 - from;
+}
+
+static bool lane_finish(struct stager *s, struct lane_work *w, struct err *err)
+{
+    struct cut *c = w->cut;
+    uint64_t first = w->repeat ? w->first : c->first, last = w->repeat ? w->last : c->last;
+    bool objects = c->n_outputs > 0;
+    if ((objects || w->repeat) && !stager_store_cut(s, c, first, last, err))
+        return false;
+    if (!ledger_publish(&s->state, c, first, last, lost_by(w, first, last), stager_now(s), err))
+        return false;
+    w->next = last + 1;
+    cut_clear(c);
+    if (w->repeat) {
+        /* The reader may stand behind the range's end; what follows is read from its first entry on. */
+        w->repeat = false;
+        w->at = w->next;
+        reader_close(&w->reader);
+        w->reader = reader_open(w->lane, w->at);
+        if (!w->reader)
+            return err_set(err, ERR_NOMEM, "cannot read lane %s of the journal", w->name);
+    }
+    if (objects && s->o.published)
+        s->o.published(s->o.published_ctx);
+    return true;
+}
+
+static bool lane_due(struct stager *s, struct lane_work *w)
+{
+    const struct cut *c = w->cut;
+    if (w->repeat || !c->entries)
+        return false;
+    return c->largest >= s->o.config->cut_bytes || c->n_outputs >= OUTPUTS_MAX || cut_letters(c) >= LETTERS_MAX ||
+           c->text.n >= TEXT_MAX || c->ignored.n >= IGNORED_MAX || atomic_load(&w->cut_now) ||
+           monotonic(s) - w->opened_us >= s->o.config->cut_age_us;
+}
+
+/* Reads a bounded number of entries. *ret_read: how many. */
+static bool lane_read(struct stager *s, struct lane_work *w, uint64_t *ret_read, struct err *err)
+{
+    struct entry e;
+    struct transform_result result;
+    uint64_t damage, now = stager_now(s), n = 0;
+    bool any = true;
+    while (n < STEP_ENTRIES && any && !(w->repeat && w->at > w->last)) {
+        if (!reader_next(w->reader, &e, &any, &damage, err))
+            return false;
+        if (!any || (w->repeat && e.seq > w->last)) {
+            w->at = w->repeat ? w->last + 1 : w->at;
+            break;
+        }
+        if (!w->cut->entries)
+            w->opened_us = monotonic(s);
+        if (!cut_entry(w->cut, stager_source(s, e.source), &e, now, &result, err)) {
+            char id[ENTRY_ID_MAX];
+            entry_id(&e, id);
+            return err_prefix(err, "entry %s", id);
+        }
+        w->at = e.seq + 1;
+        n++;
+        if (!w->repeat && w->cut->largest >= s->o.config->cut_bytes)
+            break;
+    }
+    *ret_read = n;
+    return true;
+}
+
+static bool lane_step(struct stager *s, struct lane_work *w, bool finish, bool *ret_worked, struct err *err)
+{
+    uint64_t n = 0;
+    bool cut = false;
+    bool ok = (w->reader || lane_load(s, w, err)) && lane_read(s, w, &n, err);
+    if (ok) {
+        cut = w->repeat ? w->at > w->last : lane_due(s, w) || (finish && w->cut->entries && n == 0);
+        if (!cut && n == 0)
+            atomic_store(&w->cut_now, false);
+        ok = !cut || lane_finish(s, w, err);
+    }
+    if (!ok) {
+        lane_reset(w);
+        return err_prefix(err, "lane %s", w->name);
+    }
+    *ret_worked = n > 0 || cut;
+    return true;
+}
+
+bool stager_drain(struct stager *s, struct err *err)
+{
+    bool ok = true;
+    pthread_mutex_lock(&s->work);
+    for (enum lane_id i = 0; ok && i < LANE_COUNT; i++) {
+        struct lane_work *w = &s->lanes[i];
+        uint64_t target = lane_durable(w->lane);
+        /* What arrives meanwhile may be taken along, but is not waited for. */
+        for (bool worked = true; ok && worked;) {
+            bool past = w->reader && !w->repeat && w->at > target;
+            if (past && w->cut->entries)
+                atomic_store(&w->cut_now, true);
+            else if (past)
+                break;
+            ok = lane_step(s, w, true, &worked, err);
+        }
+    }
+    pthread_mutex_unlock(&s->work);
+    return ok;
+}
+
+/* ---- following ---- */
+static void set_trouble(struct stager *s, enum lane_id i, const struct err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!err)
+        s->trouble_us[i] = 0;
+    else if (!s->trouble_us[i])
+        s->trouble_us[i] = stager_now(s);
+    if (err)
+        s->trouble[i] = *err;
+    pthread_mutex_unlock(&s->lock);
+}
+
+bool stager_trouble(struct stager *s, char *ret_words, size_t n, uint64_t *ret_since_us)
+{
+    bool any = false;
+    pthread_mutex_lock(&s->lock);
+    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
+        if (!s->trouble_us[i] || (any && s->trouble_us[i] >= *ret_since_us))
+            continue;
+        any = true;
+        *ret_since_us = s->trouble_us[i];
+        (void)snprintf(ret_words, n, "%s", s->trouble[i].msg);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return any;
+}
+
+/* A failing lane waits longer each time; the other one goes on. Trouble is over when a cut was published, or when
+ * nothing is left that could fail. */
+static bool follow_lane(struct stager *s, enum lane_id i, bool finish)
+{
+    struct lane_work *w = &s->lanes[i];
+    struct err err;
+    bool worked = false;
+    uint64_t before = w->next;
+    if (monotonic(s) < w->retry_us && !finish)
+        return false;
+    pthread_mutex_lock(&s->work);
+    bool ok = lane_step(s, w, finish, &worked, &err);
+    pthread_mutex_unlock(&s->work);
+    if (!ok) {
+        uint64_t wait = BACKOFF_MIN_US << (w->failures < 6 ? w->failures : 6);
+        w->retry_us = monotonic(s) + (wait < BACKOFF_MAX_US ? wait : BACKOFF_MAX_US);
+        w->failures++;
+        set_trouble(s, i, &err);
+    } else if (w->next > before || (!worked && !w->cut->entries)) {
+        w->failures = 0;
+        set_trouble(s, i, NULL);
+    }
+    return ok && worked;
+}
+
+static bool clean_lane(struct stager *s, struct lane_work *w, struct err *err)
+{
+    uint64_t now = stager_now(s), keep = s->o.config->retain_raw_us;
+    if (!w->reader || now < keep)
+        return true;
+    return lane_remove(w->lane, w->next, now - keep, err) &&
+           ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
+}
+
+static void clean(struct stager *s)
+{
+    struct err err;
+    if (monotonic(s) - s->cleaned_us < CLEAN_US)
+        return;
+    pthread_mutex_lock(&s->work);
+    s->cleaned_us = monotonic(s);
+    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
+        if (!clean_lane(s, &s->lanes[i], &err))
+            set_trouble(s, i, &err);
+    }
+    pthread_mutex_unlock(&s->work);
+}
+
+void stager_run(struct stager *s)
+{
+    struct err err;
+    bool swept = false;
+    s->cleaned_us = monotonic(s);
+    while (!atomic_load(&s->stop)) {
+        bool worked = false;
+        if (!swept) {
+            swept = sweep(s, &err);
+            if (!swept) {
+                set_trouble(s, LANE_EVENTS, &err);
+                s->o.io->world->sleep_us(s->o.io, BACKOFF_MIN_US);
+                continue;
+            }
+        }
+        for (enum lane_id i = 0; i < LANE_COUNT; i++)
+            worked |= follow_lane(s, i, false);
+        clean(s);
+        struct lane_work *w = &s->lanes[LANE_EVENTS];
+        /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. */
+        if (!worked && w->reader)
+            (void)lane_wait(w->lane, w->at - 1, WAIT_US);
+        else if (!worked)
+            s->o.io->world->sleep_us(s->o.io, WAIT_US);
+    }
+    /* What was read becomes visible now rather than after the next start. */
+    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
+        if (s->lanes[i].reader && s->lanes[i].cut->entries) {
+            pthread_mutex_lock(&s->work);
+            if (!s->lanes[i].repeat && !lane_finish(s, &s->lanes[i], &err))
+                lane_reset(&s->lanes[i]);
+            pthread_mutex_unlock(&s->work);
+        }
+    }
+}
+
+void stager_stop(struct stager *s)
+{
+    atomic_store(&s->stop, true);
+}
+
+void stager_cut_now(struct stager *s)
+{
+    for (enum lane_id i = 0; i < LANE_COUNT; i++)
+        atomic_store(&s->lanes[i].cut_now, true);
+}
