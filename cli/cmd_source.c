@@ -2,19 +2,21 @@
 #include "cli/registry.h"
 #include "core/io.h"
 #include "sources/embedded.h"
-#include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static void print_list_row(const struct command_io *io, bool as_json, const struct manifest *m)
 {
     if (as_json) {
-        json_t *row = json_pack("{s:s s:s s:s s:i}", "name", m->name, "title", m->title, "status", m->status, "tables",
-                                (int)m->n_tables);
-        char *text = json_dumps(row, JSON_COMPACT);
-        fprintf(io->out, "%s\n", text ? text : "{}");
-        free(text);
-        json_decref(row);
+        struct buf b;
+        buf_init(&b, 1 << 16);
+        buf_addz(&b, "{\"name\":");
+        json_write_string(&b, span_of(m->name));
+        buf_addz(&b, ",\"title\":");
+        json_write_string(&b, span_of(m->title));
+        buf_addf(&b, ",\"status\":\"%s\",\"tables\":%zu}", m->status, m->n_tables);
+        fprintf(io->out, "%s\n", buf_z(&b));
+        buf_release(&b);
         return;
     }
     fprintf(io->out, "%-20s %-8s %-24s", m->name, m->status, m->title);

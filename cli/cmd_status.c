@@ -3,7 +3,7 @@
 #include "cli/registry.h"
 #include "cli/status.h"
 #include "core/clock.h"
-#include <jansson.h>
+#include "core/json.h"
 #include <stdlib.h>
 
 static void print_push(const struct source_status *s, uint64_t now, char out[48])
@@ -66,39 +66,65 @@ static void print_books(const struct command_io *io, const struct source_books *
             thousands(b->rows_merged, t[1]), thousands(b->rows_waiting, t[2]));
 }
 
-static json_t *rejected_json(const struct source_status *s)
+static void add_count(struct buf *b, const char *name, uint64_t n)
 {
-    json_t *r = json_object();
-    for (int o = 0; o < OUT_COUNT; o++)
-        if (outcome_is_rejection((enum outcome)o))
-            json_object_set_new(r, outcome_name((enum outcome)o), json_integer((json_int_t)s->counts.by_outcome[o]));
-    return r;
+    buf_addf(b, ",\"%s\":%llu", name, (unsigned long long)n);
 }
 
-static json_t *source_json(const struct source_status *s, const struct source_books *b)
+static void add_push(struct buf *b, const struct source_status *s, const struct source_books *books)
 {
-    json_t *findings = json_array();
-    for (size_t i = 0; i < s->n_findings; i++)
-        json_array_append_new(findings,
-                              json_pack("{s:s s:s}", "cause", s->findings[i].text, "next", s->findings[i].next));
-    json_t *push = json_pack("{s:I s:I s:I s:I s:o}", "received", (json_int_t)b->door.received, "accepted",
-                             (json_int_t)b->door.journalled, "duplicate", (json_int_t)b->door.duplicate, "handshake",
-                             (json_int_t)b->door.handshake, "rejected", rejected_json(s));
-    return json_pack("{s:s s:s s:o s:o s:I s:I s:I s:b}", "source", s->source->name, "health", health_name(s->health),
-                     "findings", findings, "push", push, "rows", (json_int_t)s->rows, "dead", (json_int_t)s->dead, "missed",
-                     (json_int_t)s->missed, "pull_running", s->running);
+    buf_addf(b, ",\"push\":{\"received\":%llu", (unsigned long long)books->door.received);
+    add_count(b, "accepted", books->door.journalled);
+    add_count(b, "duplicate", books->door.duplicate);
+    add_count(b, "handshake", books->door.handshake);
+    buf_addz(b, ",\"rejected\":{");
+    const char *comma = "";
+    for (int o = 0; o < OUT_COUNT; o++) {
+        if (!outcome_is_rejection((enum outcome)o))
+            continue;
+        buf_addf(b, "%s\"%s\":%llu", comma, outcome_name((enum outcome)o), (unsigned long long)s->counts.by_outcome[o]);
+        comma = ",";
+    }
+    buf_addz(b, "}}");
 }
 
-static json_t *books_json(const char *name, const struct source_books *b)
+static void add_source(struct buf *b, const struct source_status *s, const struct source_books *books)
 {
-    return json_pack("{s:s s:b s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "source", name, "balanced",
-                     b->balanced, "received", (json_int_t)b->door.received, "journalled", (json_int_t)b->door.journalled,
-                     "rejected", (json_int_t)b->door.rejected, "duplicate", (json_int_t)b->door.duplicate, "handshake",
-                     (json_int_t)b->door.handshake, "pages", (json_int_t)b->door.pages, "staged",
-                     (json_int_t)b->door.staged, "ignored", (json_int_t)b->door.ignored, "dead", (json_int_t)b->door.dead,
-                     "waiting", (json_int_t)b->entries_waiting, "damaged", (json_int_t)b->damaged, "rows_staged",
-                     (json_int_t)b->door.rows_staged, "rows_merged", (json_int_t)b->rows_merged, "rows_waiting",
-                     (json_int_t)b->rows_waiting);
+    buf_addf(b, "{\"source\":\"%s\",\"health\":\"%s\",\"findings\":[", s->source->name, health_name(s->health));
+    for (size_t i = 0; i < s->n_findings; i++) {
+        buf_addz(b, i ? ",{\"cause\":" : "{\"cause\":");
+        json_write_string(b, span_of(s->findings[i].text));
+        buf_addz(b, ",\"next\":");
+        json_write_string(b, span_of(s->findings[i].next));
+        buf_addc(b, '}');
+    }
+    buf_addc(b, ']');
+    add_push(b, s, books);
+    add_count(b, "rows", s->rows);
+    add_count(b, "dead", s->dead);
+    add_count(b, "missed", s->missed);
+    buf_addf(b, ",\"pull_running\":%s}", s->running ? "true" : "false");
+}
+
+static void add_books(struct buf *b, const char *name, const struct source_books *s)
+{
+    const struct books *d = &s->door;
+    buf_addf(b, "{\"source\":\"%s\",\"balanced\":%s", name, s->balanced ? "true" : "false");
+    add_count(b, "received", d->received);
+    add_count(b, "journalled", d->journalled);
+    add_count(b, "rejected", d->rejected);
+    add_count(b, "duplicate", d->duplicate);
+    add_count(b, "handshake", d->handshake);
+    add_count(b, "pages", d->pages);
+    add_count(b, "staged", d->staged);
+    add_count(b, "ignored", d->ignored);
+    add_count(b, "dead", d->dead);
+    add_count(b, "waiting", s->entries_waiting);
+    add_count(b, "damaged", s->damaged);
+    add_count(b, "rows_staged", d->rows_staged);
+    add_count(b, "rows_merged", s->rows_merged);
+    add_count(b, "rows_waiting", s->rows_waiting);
+    buf_addc(b, '}');
 }
 
 struct collected {
@@ -122,16 +148,21 @@ static void print_text(const struct command_io *io, const struct collected *c, u
 
 static void print_json(const struct command_io *io, const struct collected *c, bool balanced)
 {
-    json_t *sources = json_array(), *books = json_array();
+    struct buf b;
+    buf_init(&b, 16 << 20);
+    buf_addz(&b, "{\"sources\":[");
     for (size_t i = 0; i < c->n; i++) {
-        json_array_append_new(sources, source_json(&c->status[i], &c->books[i]));
-        json_array_append_new(books, books_json(c->status[i].source->name, &c->books[i]));
+        buf_addz(&b, i ? "," : "");
+        add_source(&b, &c->status[i], &c->books[i]);
     }
-    json_t *all = json_pack("{s:o s:{s:b s:o}}", "sources", sources, "books", "balanced", balanced, "sources", books);
-    char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
-    fprintf(io->out, "%s\n", text ? text : "{}");
-    free(text);
-    json_decref(all);
+    buf_addf(&b, "],\"books\":{\"balanced\":%s,\"sources\":[", balanced ? "true" : "false");
+    for (size_t i = 0; i < c->n; i++) {
+        buf_addz(&b, i ? "," : "");
+        add_books(&b, c->status[i].source->name, &c->books[i]);
+    }
+    buf_addz(&b, "]}}");
+    fprintf(io->out, "%s\n", buf_z(&b));
+    buf_release(&b);
 }
 
 int cmd_status(struct instance *in, const struct command_args *a, const struct command_io *io)

@@ -1,8 +1,8 @@
 #include "cli/frame.h"
 #include "cli/remote.h"
+#include "core/json.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -26,19 +26,32 @@ int remote_connect(const char *data_dir)
     return fd;
 }
 
+static void add_flag(struct buf *req, const char *name, bool on)
+{
+    buf_addf(req, ",\"%s\":%s", name, on ? "true" : "false");
+}
+
 static bool send_request(int fd, const struct command *cmd, const struct command_args *a, const struct command_io *io)
 {
-    json_t *argv = json_array();
-    json_array_append_new(argv, json_string(cmd->name));
-    json_array_append_new(argv, json_string(cmd->sub ? cmd->sub : ""));
-    for (int i = 0; i < a->argc; i++)
-        json_array_append_new(argv, json_string(a->argv[i]));
-    json_t *req = json_pack("{s:o s:b s:b s:b s:b s:b s:i}", "argv", argv, "json", a->json, "yes", a->yes, "out_tty",
-                            io->out_tty, "err_tty", io->err_tty, "utf8", io->utf8, "columns", (int)io->columns);
-    char *text = req ? json_dumps(req, JSON_COMPACT) : NULL;
-    bool ok = text && frame_write_block(fd, span_of(text)) && frame_write_block(fd, a->input);
-    free(text);
-    json_decref(req);
+    struct buf req;
+    buf_init(&req, 1 << 20);
+    buf_addz(&req, "{\"argv\":[");
+    json_write_string(&req, span_of(cmd->name));
+    buf_addc(&req, ',');
+    json_write_string(&req, span_of(cmd->sub ? cmd->sub : ""));
+    for (int i = 0; i < a->argc; i++) {
+        buf_addc(&req, ',');
+        json_write_string(&req, span_of(a->argv[i]));
+    }
+    buf_addz(&req, "]");
+    add_flag(&req, "json", a->json);
+    add_flag(&req, "yes", a->yes);
+    add_flag(&req, "out_tty", io->out_tty);
+    add_flag(&req, "err_tty", io->err_tty);
+    add_flag(&req, "utf8", io->utf8);
+    buf_addf(&req, ",\"columns\":%u}", io->columns);
+    bool ok = buf_ok(&req) && frame_write_block(fd, buf_span(&req)) && frame_write_block(fd, a->input);
+    buf_release(&req);
     return ok;
 }
 

@@ -3,10 +3,10 @@
 #include "cli/frame.h"
 #include "cli/registry.h"
 #include "cli/remote.h"
+#include "core/json.h"
 #include "core/log.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,7 +36,8 @@ struct session {
     struct remote *remote;
     int fd, done_fd;
     atomic_bool stop;
-    json_t *request;
+    struct buf text; /* the request, which `request` is a slice of */
+    struct json request;
     struct buf input;
     int exit_code;
     pthread_mutex_t write_lock; /* frames of both channels go out whole */
@@ -58,26 +59,45 @@ static ssize_t channel_write(void *cookie, const char *p, size_t n)
     return ok ? (ssize_t)n : -1;
 }
 
-static bool flag(json_t *request, const char *name)
+static bool flag(struct json request, const char *name)
 {
-    return json_is_true(json_object_get(request, name));
+    return json_get(request, span_of(name)).type == JSON_TRUE;
 }
 
-static int run_command(struct session *s, const struct command_io *io)
+/* The request's words as C strings: name, sub, arguments. Owns: words_free. */
+static char **words_of(struct json argv, size_t *ret_n)
 {
-    json_t *argv = json_object_get(s->request, "argv");
-    const char *name = json_string_value(json_array_get(argv, 0)), *sub = json_string_value(json_array_get(argv, 1));
-    const struct command *cmd = name ? command_find(name, sub && *sub ? sub : NULL) : NULL;
+    size_t n = json_count(argv);
+    char **words = mem_alloc((n + 1) * sizeof *words);
+    struct json_iter it = json_iter(argv);
+    struct json value;
+    for (size_t i = 0; json_next(&it, NULL, &value); i++) {
+        struct buf b;
+        buf_init(&b, 0);
+        json_text(value, &b);
+        words[i] = mem_dup_span(buf_span(&b));
+        buf_release(&b);
+    }
+    *ret_n = n;
+    return words;
+}
+
+static void words_free(char **words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(words[i]);
+    free(words);
+}
+
+static int run_words(struct session *s, const struct command_io *io, char **words, size_t n)
+{
+    const struct command *cmd = command_find(words[0], *words[1] ? words[1] : NULL);
     if (!cmd || !(cmd->needs & NEEDS_INSTANCE) || (cmd->needs & LOCAL_ONLY)) {
-        fprintf(io->err, "sluice: the running server has no command '%s'; is it another version?\n", name ? name : "");
+        fprintf(io->err, "sluice: the running server has no command '%s'; is it another version?\n", words[0]);
         return EXIT_USAGE;
     }
-    size_t n = json_array_size(argv) - 2;
-    char **args = mem_alloc((n + 1) * sizeof *args);
-    for (size_t i = 0; i < n; i++)
-        args[i] = mem_dup(json_string_value(json_array_get(argv, i + 2)));
-    struct command_args a = {.argc = (int)n,
-                             .argv = args,
+    struct command_args a = {.argc = (int)n - 2,
+                             .argv = words + 2,
                              .json = flag(s->request, "json"),
                              .yes = flag(s->request, "yes"),
                              .input = buf_span(&s->input)};
@@ -87,10 +107,22 @@ static int run_command(struct session *s, const struct command_io *io)
                    ? cmd->run(&in, &a, io)
                    : command_fail(io, &err);
     instance_close(&in);
-    for (size_t i = 0; i < n; i++)
-        free(args[i]);
-    free(args);
     return code;
+}
+
+static int run_command(struct session *s, const struct command_io *io)
+{
+    size_t n;
+    char **words = words_of(json_get(s->request, SPAN_LIT("argv")), &n);
+    int code = run_words(s, io, words, n);
+    words_free(words, n);
+    return code;
+}
+
+static unsigned columns_of(struct json request)
+{
+    int64_t n = 0;
+    return json_int64(json_get(request, SPAN_LIT("columns")), &n) && n > 0 && n < 10000 ? (unsigned)n : 80;
 }
 
 static void *run_session(void *arg)
@@ -103,7 +135,7 @@ static void *run_session(void *arg)
                             .out_tty = flag(s->request, "out_tty"),
                             .err_tty = flag(s->request, "err_tty"),
                             .utf8 = flag(s->request, "utf8"),
-                            .columns = (unsigned)json_integer_value(json_object_get(s->request, "columns")),
+                            .columns = columns_of(s->request),
                             .stop = &s->stop};
     s->exit_code = EXIT_FAILED;
     if (io.out && io.err) {
@@ -140,13 +172,10 @@ static void watch(struct session *s)
 
 static bool read_request(struct session *s)
 {
-    struct buf text;
-    buf_init(&text, 1 << 20);
+    buf_init(&s->text, 1 << 20);
     buf_init(&s->input, INPUT_BYTES_MAX + 16);
-    bool ok = frame_read_block(s->fd, 1 << 20, &text) && frame_read_block(s->fd, INPUT_BYTES_MAX, &s->input);
-    s->request = ok ? json_loadb(text.p, text.n, 0, NULL) : NULL;
-    buf_release(&text);
-    return s->request && json_array_size(json_object_get(s->request, "argv")) >= 2;
+    return frame_read_block(s->fd, 1 << 20, &s->text) && frame_read_block(s->fd, INPUT_BYTES_MAX, &s->input) &&
+           json_parse(buf_span(&s->text), &s->request, NULL) && json_count(json_get(s->request, SPAN_LIT("argv"))) >= 2;
 }
 
 static void *serve_connection(void *arg)
@@ -161,7 +190,7 @@ static void *serve_connection(void *arg)
         snprintf(code, sizeof code, "%d", s->exit_code);
         (void)(frame_write(s->fd, "x", 1) && frame_write_block(s->fd, span_of(code)));
     }
-    json_decref(s->request);
+    buf_release(&s->text);
     buf_release(&s->input);
     pthread_mutex_destroy(&s->write_lock);
     close(s->fd);

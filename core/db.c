@@ -1,0 +1,206 @@
+#include "core/db.h"
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define BUSY_MS 10000
+
+static enum err_class class_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        return ERR_FULL;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_TRANSIENT;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+        return ERR_DURABLE;
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+        return ERR_INPUT;
+    case SQLITE_NOMEM:
+        return ERR_NOMEM;
+    default:
+        return ERR_BUG;
+    }
+}
+
+static bool fail(struct db *db, int code, const char *sql, struct err *err)
+{
+    return err_set(err, class_of(code), "SQLite: %s (%.200s)", db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code), sql);
+}
+
+static bool open_at(struct db *db, const char *path, int flags, struct err *err)
+{
+    int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (code != SQLITE_OK) {
+        fail(db, code, path, err);
+        db_close(db);
+        return false;
+    }
+    sqlite3_extended_result_codes(db->handle, 1);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
+    return true;
+}
+
+bool db_open(struct db *db, const char *path, struct err *err)
+{
+    *db = (struct db){0};
+    /* Made by us first, so that it is never readable by others, whatever the umask. */
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, ERR_DURABLE, "cannot open %s", path);
+    close(fd);
+    if (!open_at(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err))
+        return false;
+    if (db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
+        return true;
+    err_prefix(err, "%s", path);
+    db_close(db);
+    return false;
+}
+
+bool db_open_readonly(struct db *db, const char *path, struct err *err)
+{
+    *db = (struct db){0};
+    if (access(path, F_OK) != 0)
+        return err_sys(err, ERR_INPUT, "cannot open %s", path);
+    return open_at(db, path, SQLITE_OPEN_READONLY, err);
+}
+
+void db_close(struct db *db)
+{
+    if (db->handle)
+        sqlite3_close_v2(db->handle);
+    db->handle = NULL;
+}
+
+bool db_exec(struct db *db, const char *sql, struct err *err)
+{
+    int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? true : fail(db, code, sql, err);
+}
+
+bool db_prepare(struct db *db, sqlite3_stmt **ret, const char *sql, struct err *err)
+{
+    int code = sqlite3_prepare_v2(db->handle, sql, -1, ret, NULL);
+    return code == SQLITE_OK ? true : fail(db, code, sql, err);
+}
+
+static int bind_text(sqlite3_stmt *st, int i, struct span s, bool blob)
+{
+    const char *p = s.p ? s.p : "";
+    return blob ? sqlite3_bind_blob64(st, i, p, s.n, SQLITE_TRANSIENT)
+                : sqlite3_bind_text64(st, i, p, s.n, SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+
+static bool bind_va(struct db *db, sqlite3_stmt *st, struct err *err, const char *binds, va_list ap)
+{
+    int i = 0, code = SQLITE_OK;
+    for (; binds && *binds && code == SQLITE_OK; binds++) {
+        switch (*binds) {
+        case ' ':
+            continue;
+        case 'i':
+            code = sqlite3_bind_int64(st, ++i, va_arg(ap, int64_t));
+            break;
+        case 'u':
+            code = sqlite3_bind_int64(st, ++i, (int64_t)va_arg(ap, uint64_t));
+            break;
+        case 'd':
+            code = sqlite3_bind_double(st, ++i, va_arg(ap, double));
+            break;
+        case 's': {
+            const char *z = va_arg(ap, const char *);
+            code = z ? bind_text(st, ++i, span_of(z), false) : sqlite3_bind_null(st, ++i);
+            break;
+        }
+        case 'S':
+            code = bind_text(st, ++i, va_arg(ap, struct span), false);
+            break;
+        case 'B':
+            code = bind_text(st, ++i, va_arg(ap, struct span), true);
+            break;
+        case 'n':
+            code = sqlite3_bind_null(st, ++i);
+            break;
+        default:
+            return err_set(err, ERR_BUG, "no bind '%c' for %s", *binds, sqlite3_sql(st));
+        }
+    }
+    return code == SQLITE_OK ? true : fail(db, code, sqlite3_sql(st), err);
+}
+
+bool db_bind(struct db *db, sqlite3_stmt *st, struct err *err, const char *binds, ...)
+{
+    va_list ap;
+    va_start(ap, binds);
+    bool ok = bind_va(db, st, err, binds, ap);
+    va_end(ap);
+    return ok;
+}
+
+bool db_step(struct db *db, sqlite3_stmt *st, bool *ret_row, struct err *err)
+{
+    int code = sqlite3_step(st);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return fail(db, code, sqlite3_sql(st), err);
+    *ret_row = code == SQLITE_ROW;
+    return true;
+}
+
+bool db_run(struct db *db, struct err *err, const char *sql, const char *binds, ...)
+{
+    sqlite3_stmt *st = NULL;
+    if (!db_prepare(db, &st, sql, err))
+        return false;
+    va_list ap;
+    va_start(ap, binds);
+    bool row, ok = bind_va(db, st, err, binds, ap);
+    va_end(ap);
+    ok = ok && db_step(db, st, &row, err);
+    sqlite3_finalize(st);
+    return ok;
+}
+
+bool db_int(struct db *db, int64_t *ret, int64_t missing, struct err *err, const char *sql, const char *binds, ...)
+{
+    sqlite3_stmt *st = NULL;
+    if (!db_prepare(db, &st, sql, err))
+        return false;
+    va_list ap;
+    va_start(ap, binds);
+    bool row, ok = bind_va(db, st, err, binds, ap);
+    va_end(ap);
+    ok = ok && db_step(db, st, &row, err);
+    if (ok)
+        *ret = row && sqlite3_column_type(st, 0) != SQLITE_NULL ? sqlite3_column_int64(st, 0) : missing;
+    sqlite3_finalize(st);
+    return ok;
+}
+
+struct span db_col(sqlite3_stmt *st, int i)
+{
+    const void *p = sqlite3_column_type(st, i) == SQLITE_BLOB ? sqlite3_column_blob(st, i) : (const void *)sqlite3_column_text(st, i);
+    int n = sqlite3_column_bytes(st, i);
+    return (struct span){p, p ? (size_t)n : 0};
+}
+
+bool db_begin(struct db *db, struct err *err)
+{
+    return db_exec(db, "BEGIN IMMEDIATE", err);
+}
+
+bool db_commit(struct db *db, struct err *err)
+{
+    return db_exec(db, "COMMIT", err);
+}
+
+void db_rollback(struct db *db)
+{
+    if (db->handle && !sqlite3_get_autocommit(db->handle))
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}

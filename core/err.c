@@ -1,0 +1,70 @@
+#include "core/err.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Cuts a text that did not fit back to a whole UTF-8 character. */
+static void cut_whole(char *msg, size_t n)
+{
+    while (n && ((unsigned char)msg[n - 1] & 0xc0) == 0x80)
+        n--;
+    if (n && (unsigned char)msg[n - 1] >= 0xc0)
+        n--;
+    msg[n] = 0;
+}
+
+static void fill(struct err *err, enum err_class cls, int sys, const char *where, const char *fmt, va_list ap)
+{
+    err->cls = cls;
+    err->sys = sys;
+    err->where = where;
+    int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    if (n >= (int)sizeof err->msg)
+        cut_whole(err->msg, sizeof err->msg - 1);
+}
+
+bool err_fill(struct err *err, enum err_class cls, int sys, const char *where, const char *fmt, ...)
+{
+    if (!err)
+        return false;
+    va_list ap;
+    va_start(ap, fmt);
+    fill(err, cls, sys, where, fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool err_fill_errno(struct err *err, enum err_class cls, const char *where, const char *fmt, ...)
+{
+    int sys = errno;
+    if (!err)
+        return false;
+    va_list ap;
+    va_start(ap, fmt);
+    fill(err, cls, sys, where, fmt, ap);
+    va_end(ap);
+    char text[128];
+    size_t n = strlen(err->msg);
+    const char *words = strerror_r(sys, text, sizeof text);
+    if (snprintf(err->msg + n, sizeof err->msg - n, ": %s", words) >= (int)(sizeof err->msg - n))
+        cut_whole(err->msg, sizeof err->msg - 1);
+    return false;
+}
+
+bool err_prefix(struct err *err, const char *fmt, ...)
+{
+    if (!err)
+        return false;
+    char old[sizeof err->msg];
+    memcpy(old, err->msg, sizeof old);
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+    va_end(ap);
+    if (n < 0 || n >= (int)sizeof err->msg)
+        n = (int)sizeof err->msg - 1;
+    if (snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", old) >= (int)(sizeof err->msg - (size_t)n))
+        cut_whole(err->msg, sizeof err->msg - 1);
+    return false;
+}
