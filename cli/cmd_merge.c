@@ -2,7 +2,7 @@
  * stager and merger instead: a target has one merger at a time. */
 #include "cli/registry.h"
 #include "merge/merge.h"
-#include "merge/tables.h"
+#include "merge/account.h"
 #include "staging/waiting.h"
 
 #define LOOK_US 100000
@@ -77,12 +77,15 @@ static bool caught_up(struct instance *in, const uint64_t ends[LANE_COUNT], bool
     if (!*ret)
         return true;
     struct tables tables;
-    uint64_t rows;
     if (!tables_open(&tables, in->config, err))
         return false;
-    bool ok = tables_rows_waiting(&tables, state, in->config, &rows, err);
+    bool ok = true;
+    for (size_t i = 0; ok && i < in->config->n_sources; i++) {
+        uint64_t waiting = 0, merged = 0;
+        ok = account_rows(&tables, state, span_of(in->config->sources[i].name), &waiting, &merged, err);
+        *ret = *ret && waiting == 0;
+    }
     tables_close(&tables);
-    *ret = ok && rows == 0;
     return ok;
 }
 

@@ -2,7 +2,7 @@
 #include "cli/entries.h"
 #include "cli/registry.h"
 #include "core/clock.h"
-#include "merge/tables.h"
+#include "merge/account.h"
 #include "staging/trace.h"
 
 struct tracing {
@@ -18,7 +18,7 @@ static bool print_object(void *ctx, const struct staged_object *o)
 {
     struct tracing *t = ctx;
     bool merged = false;
-    if (!tables_is_merged(&t->tables, o->key, &merged, &t->err))
+    if (!account_is_merged(&t->tables, o->key, &merged, &t->err))
         return false;
     t->objects++;
     t->merged += merged;

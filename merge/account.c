@@ -1,0 +1,65 @@
+#include "merge/account.h"
+#include "staging/pending.h"
+
+struct adding {
+    struct tables *tables;
+    sqlite3_stmt *find; /* NULL: the target does not exist yet */
+    uint64_t waiting, ahead;
+    bool pending;
+    bool ok;
+    struct err *err;
+};
+
+static bool find(struct tables *t, sqlite3_stmt *st, struct span object, bool *ret, struct err *err)
+{
+    sqlite3_reset(st);
+    return db_bind(&t->db, st, err, "S", object) && db_step(&t->db, st, ret, err);
+}
+
+static bool prepare(struct tables *t, sqlite3_stmt **ret, struct err *err)
+{
+    *ret = NULL;
+    return t->absent || db_prepare(&t->db, ret, "SELECT 1 FROM _sluice_inputs WHERE object = ?", err);
+}
+
+bool account_is_merged(struct tables *t, struct span object, bool *ret, struct err *err)
+{
+    sqlite3_stmt *st;
+    *ret = false;
+    if (!prepare(t, &st, err))
+        return false;
+    bool ok = !st || find(t, st, object, ret, err);
+    sqlite3_finalize(st);
+    return ok;
+}
+
+static bool add_object(void *ctx, const struct staged_object *o)
+{
+    struct adding *a = ctx;
+    bool merged = false;
+    a->ok = !a->find || find(a->tables, a->find, o->key, &merged, a->err);
+    if (!a->pending && !merged)
+        a->waiting += o->rows;
+    if (a->pending && merged)
+        a->ahead += o->rows;
+    return a->ok;
+}
+
+bool account_rows(struct tables *t, struct state *s, struct span source, uint64_t *ret_waiting, uint64_t *ret_merged,
+                  struct err *err)
+{
+    struct adding a = {.tables = t, .ok = true, .err = err};
+    uint64_t merged = 0;
+    if (!prepare(t, &a.find, err))
+        return false;
+    bool ok = tables_rows_merged(t, source, &merged, err) &&
+              state_objects_each(s, source, (struct span){0}, add_object, &a, err) && a.ok;
+    a.pending = true;
+    ok = ok && state_pending_each(s, source, add_object, &a, err) && a.ok;
+    sqlite3_finalize(a.find);
+    if (!ok)
+        return false;
+    *ret_waiting = a.waiting;
+    *ret_merged = merged - a.ahead;
+    return true;
+}
