@@ -10,10 +10,10 @@ const out = (source, id, type, headers, body) =>
 
 async function github() {
   const { Webhooks } = await import(require.resolve("@octokit/webhooks"));
-  const examples = (await import(require.resolve("@octokit/webhooks-examples"))).default;
+  const examples = require("@octokit/webhooks-examples");
   const hooks = new Webhooks({ secret: secrets.github });
   let n = 0;
-  for (const event of examples)
+  for (const event of examples.default ?? examples)
     for (const payload of event.examples) {
       const body = JSON.stringify(payload);
       const id = "00000000-0000-4000-8000-" + String(n++).padStart(12, "0");
