@@ -200,7 +200,7 @@ static bool lane_due(struct stager *s, struct lane_work *w)
     if (w->repeat || !c->entries)
         return false;
     return c->largest >= s->o.config->cut_bytes || c->n_outputs >= OUTPUTS_MAX || cut_letters(c) >= LETTERS_MAX ||
-           c->text.n >= TEXT_MAX || c->ignored.n >= IGNORED_MAX || atomic_load(&w->cut_now) ||
+           c->text.n >= TEXT_MAX || c->ignored.n >= IGNORED_MAX ||
            monotonic(s) - w->opened_us >= s->o.config->cut_age_us;
 }
 
@@ -234,15 +234,24 @@ static bool lane_read(struct stager *s, struct lane_work *w, uint64_t *ret_read,
     return true;
 }
 
-static bool lane_step(struct stager *s, struct lane_work *w, bool finish, bool *ret_worked, struct err *err)
+enum cutting {
+    CUT_WHEN_DUE,
+    CUT_AT_END, /* of what is durable */
+    CUT_NOW
+};
+
+static bool lane_step(struct stager *s, struct lane_work *w, enum cutting cutting, bool *ret_worked, struct err *err)
 {
     uint64_t n = 0;
     bool cut = false;
     bool ok = (w->reader || lane_load(s, w, err)) && lane_read(s, w, &n, err);
     if (ok) {
-        cut = w->repeat ? w->at > w->last : lane_due(s, w) || (finish && w->cut->entries && n == 0);
-        if (!cut && n == 0)
-            atomic_store(&w->cut_now, false);
+        if (n < STEP_ENTRIES && atomic_exchange(&w->cut_now, false) && cutting == CUT_WHEN_DUE)
+            cutting = CUT_AT_END;
+        if (w->repeat)
+            cut = w->at > w->last;
+        else
+            cut = w->cut->entries && (lane_due(s, w) || cutting == CUT_NOW || (cutting == CUT_AT_END && n < STEP_ENTRIES));
         ok = !cut || lane_finish(s, w, err);
     }
     if (!ok) {
@@ -263,11 +272,9 @@ bool stager_drain(struct stager *s, struct err *err)
         /* What arrives meanwhile may be taken along, but is not waited for. */
         for (bool worked = true; ok && worked;) {
             bool past = w->reader && !w->repeat && w->at > target;
-            if (past && w->cut->entries)
-                atomic_store(&w->cut_now, true);
-            else if (past)
+            if (past && !w->cut->entries)
                 break;
-            ok = lane_step(s, w, true, &worked, err);
+            ok = lane_step(s, w, past ? CUT_NOW : CUT_AT_END, &worked, err);
         }
     }
     pthread_mutex_unlock(&s->work);
@@ -304,16 +311,16 @@ bool stager_trouble(struct stager *s, char *ret_words, size_t n, uint64_t *ret_s
 
 /* A failing lane waits longer each time; the other one goes on. Trouble is over when a cut was published, or when
  * nothing is left that could fail. */
-static bool follow_lane(struct stager *s, enum lane_id i, bool finish)
+static bool follow_lane(struct stager *s, enum lane_id i)
 {
     struct lane_work *w = &s->lanes[i];
     struct err err;
     bool worked = false;
     uint64_t before = w->next;
-    if (monotonic(s) < w->retry_us && !finish)
+    if (monotonic(s) < w->retry_us)
         return false;
     pthread_mutex_lock(&s->work);
-    bool ok = lane_step(s, w, finish, &worked, &err);
+    bool ok = lane_step(s, w, CUT_WHEN_DUE, &worked, &err);
     pthread_mutex_unlock(&s->work);
     if (!ok) {
         uint64_t wait = BACKOFF_MIN_US << (w->failures < 6 ? w->failures : 6);
@@ -366,7 +373,7 @@ void stager_run(struct stager *s)
             }
         }
         for (enum lane_id i = 0; i < LANE_COUNT; i++)
-            worked |= follow_lane(s, i, false);
+            worked |= follow_lane(s, i);
         clean(s);
         struct lane_work *w = &s->lanes[LANE_EVENTS];
         /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. */
