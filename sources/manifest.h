@@ -268,6 +268,9 @@ extern const struct table_rule manifest_events_table;
  * Unknown: ERR_CONFIG naming the nearest known one. Mistakes: in the report, ERR_CONFIG. */
 struct manifest *manifest_load(const char *dir, struct span name, struct report *r, struct err *err);
 
+/* The name of the i-th manifest inside the binary, for lists. false: there are no more. */
+bool manifest_embedded_name(size_t i, const char **ret);
+
 /* The shapes a table keeps an upsert register for. */
 enum shape { SHAPE_FULL = 0, SHAPE_PULL, SHAPE_PUSH, SHAPE_COUNT };
 enum shape table_shape(const struct table_rule *t, bool pulled); /* FULL unless `lacks` names that door */

@@ -3,6 +3,7 @@
  *   path       body.a.b   body.items[]   header.X-Name   query["hub.challenge"]   config.api_key
  *              Roots: body form header query method url config secret signature time event object record
  *              item, and the name of a parent table. A path ending in [] stands for each element.
+ *              `a or b`: b where a is absent.
  *   template   "{time}.{body}"   "{header.webhook-id}"   filters after | (sha256 hex crc32 sorted),
  *              ? after a path: absent is empty. {{ and }} are literal braces.
  *   condition  path: value | [values] | glob with * | present | absent | a path on the right (config.live)
@@ -32,6 +33,7 @@ struct path {
     struct path_step *steps;
     size_t n_steps;
     bool root_each; /* body[] */
+    const struct path *other; /* taken where this one is absent, or NULL */
     const char *text; /* as written */
 };
 
