@@ -116,7 +116,7 @@ static struct output *find_output(struct cut *c, const struct staged_source *sou
     }
     struct output *o = &c->outputs[c->n_outputs];
     *o = (struct output){.hash = hash, .source = source, .table = table};
-    (void)snprintf(o->date, sizeof(o->date), "%s", date);
+    memcpy(o->date, date, strlen(date) + 1);
     c->last_output = c->n_outputs++;
     return o;
 }

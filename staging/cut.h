@@ -6,6 +6,7 @@
  * Threads: one thread. Life: cut_new -> (cut_entry* -> cut_seal -> cut_commit | cut_clear)* -> cut_free.
  * Borrows the sources (for output names) from cut_entry on until cut_clear. */
 #pragma once
+#include "core/clock.h"
 #include "journal/entry.h"
 #include "staging/state.h"
 #include "staging/store.h"
@@ -22,7 +23,7 @@ struct output {
     uint64_t hash;
     const struct staged_source *source;
     const char *table;  /* the manifest's */
-    char date[16];
+    char date[CLOCK_TEXT_MAX];
     struct buf block;
     uint64_t rows, bytes; /* of the whole object; bytes as compressed so far */
     struct store_writer *writer;
