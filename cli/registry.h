@@ -1,6 +1,7 @@
 /* registry: every command of sluice. A new command is one file cli/cmd_<name>.c and one row in registry.c. */
 #pragma once
 #include "cli/command.h"
+#include "cli/instance.h"
 
 #define COMMAND_FUNCTION(name) int name(struct instance *in, const struct command_args *a, const struct command_io *io)
 

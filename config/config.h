@@ -73,6 +73,10 @@ struct config {
 /* `file` NULL: ./sluice.yaml, then /etc/sluice/sluice.yaml. Mistakes in the report; then ERR_CONFIG. */
 struct config *config_load(const char *file, struct report *r, struct err *err);
 void config_free(struct config **c);
+/* The file that config_load would read: `named`, or the first that is there. ERR_CONFIG says what to do. Borrows. */
+bool config_find(const char *named, const char **ret, struct err *err);
+/* What is not wrong but risky, one line each: no secret, a secret that others can read, verification: none, … */
+void config_warnings(const struct config *c, struct report *r);
 const struct source_config *config_source(const struct config *c, struct span name); /* NULL when absent */
 /* Is this table of the source in use? (`events` counts as a table.) */
 bool source_has_table(const struct source_config *s, struct span table);
@@ -82,6 +86,7 @@ const struct table_config *source_table_config(const struct source_config *s, st
  * ERR_CONFIG names the file or variable and what is wrong (absent, empty, readable by others). */
 bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err);
 void secret_free(char **secret, size_t n);
+bool secret_is_open(const struct secret_ref *ref); /* a file that group or others may read */
 /* The id by which a secret is shown: first 6 hex digits of SHA-256 over "sluice secret " + the secret. */
 #define SECRET_ID_MAX 8
 void secret_id(struct span secret, char out[SECRET_ID_MAX]);
