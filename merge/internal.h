@@ -1,0 +1,28 @@
+/* internal: the merger from the inside: pass.c does the work of one pass, merger.c follows. Private to merge. */
+#pragma once
+#include "merge/lock.h"
+#include "merge/merge.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct merger {
+    const struct config *config;
+    struct store *store;
+    const struct io *io;
+    struct target *target;
+    struct target_lock lock;
+    atomic_bool stop;
+    /* one pass */
+    struct buf keys;            /* objects to merge, NUL-terminated texts */
+    struct buf bad;             /* objects that failed in this pass, the same */
+    size_t n_keys, n_bad;
+    bool recent;                /* look at the newest folders only */
+    uint64_t listing_us;        /* time spent on listing */
+    struct err first;           /* the first failure of an object */
+    /* between threads, under `mutex` */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;     /* on the monotonic clock */
+    bool woken;
+    char words[720];
+    uint64_t since_us;          /* 0: healthy */
+};

@@ -1,0 +1,191 @@
+/* merger: holds the target and follows the store. */
+#include "core/clock.h"
+#include "core/log.h"
+#include "merge/internal.h"
+#include "merge/tables.h"
+#include <stdlib.h>
+#include <time.h>
+
+#define BACKOFF_US_MIN (UINT64_C(1) * 1000000)
+#define BACKOFF_US_MAX (UINT64_C(60) * 1000000)
+#define FULL_EVERY_US_MAX (UINT64_C(600) * 1000000)
+#define LISTING_SHARE 20 /* listing everything may take one part in so many of the time */
+
+/* Two tables must not share a public name: shop + a_b and shop_a + b are both shop_a_b in SQL. */
+static bool check_names(const struct config *c, struct err *err)
+{
+    struct buf names = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < c->n_sources; i++) {
+        const struct source_config *s = &c->sources[i];
+        for (size_t k = 0; ok && k <= s->manifest->n_tables; k++) {
+            const char *table = k < s->manifest->n_tables ? s->manifest->tables[k].name : manifest_events_table.name;
+            if (!source_has_table(s, span_of(table)))
+                continue;
+            size_t at = names.n;
+            table_public_name(span_of(s->name), span_of(table), &names);
+            buf_addc(&names, '\0');
+            for (size_t other = 0; ok && buf_ok(&names) && other < at; other += strlen(names.p + other) + 1) {
+                if (strcasecmp(names.p + other, names.p + at) == 0)
+                    ok = err_set(err, ERR_CONFIG, "two tables would be called %s in the target: rename source '%s'",
+                                 names.p + at, s->name);
+            }
+        }
+    }
+    if (ok && !buf_ok(&names))
+        ok = err_set(err, ERR_NOMEM, "out of memory for the names of tables");
+    buf_release(&names);
+    return ok;
+}
+
+static bool make_folder(const struct merger *m, struct err *err)
+{
+    const char *db = m->config->merge_db, *slash = strrchr(db, '/');
+    if (!slash || slash == db)
+        return true;
+    char *dir = strndup(db, (size_t)(slash - db));
+    bool ok = dir ? io_mkdirs(m->io, dir, 0700, err) : err_set(err, ERR_NOMEM, "out of memory for a path");
+    free(dir);
+    return ok;
+}
+
+bool merger_new(const struct merger_opts *o, struct merger **ret, struct err *err)
+{
+    struct merger *m = calloc(1, sizeof(*m));
+    pthread_condattr_t attr;
+    if (!m)
+        return err_set(err, ERR_NOMEM, "out of memory for the merger");
+    m->config = o->config;
+    m->store = o->store;
+    m->io = o->io;
+    m->lock.fd = -1;
+    pthread_mutex_init(&m->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&m->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    if (!check_names(o->config, err) || !make_folder(m, err) || !lock_take(&m->lock, o->config->merge_db, err) ||
+        !target_open_sqlite(o->config->merge_db, &m->target, err)) {
+        merger_free(&m);
+        return false;
+    }
+    *ret = m;
+    return true;
+}
+
+void merger_free(struct merger **at)
+{
+    struct merger *m = *at;
+    if (!m)
+        return;
+    if (m->target)
+        m->target->ops->close(&m->target);
+    lock_release(&m->lock);
+    buf_release(&m->keys);
+    buf_release(&m->bad);
+    pthread_cond_destroy(&m->changed);
+    pthread_mutex_destroy(&m->mutex);
+    free(m);
+    *at = NULL;
+}
+
+void merger_wake(struct merger *m)
+{
+    pthread_mutex_lock(&m->mutex);
+    m->woken = true;
+    pthread_cond_signal(&m->changed);
+    pthread_mutex_unlock(&m->mutex);
+}
+
+void merger_stop(struct merger *m)
+{
+    pthread_mutex_lock(&m->mutex);
+    atomic_store(&m->stop, true);
+    pthread_cond_signal(&m->changed);
+    pthread_mutex_unlock(&m->mutex);
+}
+
+bool merger_trouble(struct merger *m, char *ret_words, size_t n, uint64_t *ret_since_us)
+{
+    pthread_mutex_lock(&m->mutex);
+    bool trouble = m->since_us != 0;
+    if (trouble) {
+        snprintf(ret_words, n, "%s", m->words);
+        *ret_since_us = m->since_us;
+    }
+    pthread_mutex_unlock(&m->mutex);
+    return trouble;
+}
+
+/* Until stopped, woken (where that counts) or the time is over. */
+static void rest(struct merger *m, uint64_t us, bool until_woken)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(us / 1000000);
+    until.tv_nsec += (long)(us % 1000000) * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&m->mutex);
+    int rc = 0;
+    while (!atomic_load(&m->stop) && !(until_woken && m->woken) && rc == 0)
+        rc = pthread_cond_timedwait(&m->changed, &m->mutex, &until);
+    m->woken = false;
+    pthread_mutex_unlock(&m->mutex);
+}
+
+static void note_trouble(struct merger *m, const struct err *err)
+{
+    pthread_mutex_lock(&m->mutex);
+    if (!err)
+        m->since_us = 0;
+    else if (!m->since_us)
+        m->since_us = m->io->world->now_us(m->io);
+    if (err)
+        snprintf(m->words, sizeof(m->words), "%s", err->msg);
+    pthread_mutex_unlock(&m->mutex);
+}
+
+static void tell(const struct merge_counts *c)
+{
+    if (c->rows)
+        log_debug("merged", "objects=%llu rows=%llu inserted=%llu updated=%llu deleted=%llu kept_out=%llu missed=%llu",
+                  (unsigned long long)c->objects, (unsigned long long)c->rows, (unsigned long long)c->inserted,
+                  (unsigned long long)c->updated, (unsigned long long)c->deleted, (unsigned long long)c->kept_out,
+                  (unsigned long long)c->missed);
+    if (c->rejected)
+        log_warn("rows were rejected by the merge; the others are in the table", "rows=%llu see=_sluice_rejected",
+                 (unsigned long long)c->rejected);
+}
+
+void merger_run(struct merger *m)
+{
+    uint64_t backoff = BACKOFF_US_MIN, full_at = 0;
+    while (!atomic_load(&m->stop)) {
+        struct merge_counts counts = {0};
+        struct err err = {0};
+        uint64_t now = m->io->world->monotonic_us(m->io);
+        m->recent = now < full_at;
+        bool ok = merger_pass(m, (struct span){NULL, 0}, (struct span){NULL, 0}, &counts, &err);
+        if (!m->recent) {
+            uint64_t pause = m->listing_us * LISTING_SHARE;
+            full_at = now + (pause > FULL_EVERY_US_MAX ? FULL_EVERY_US_MAX : pause);
+        }
+        m->recent = false;
+        tell(&counts);
+        if (ok) {
+            note_trouble(m, NULL);
+            backoff = BACKOFF_US_MIN;
+            rest(m, m->config->merge_every_us, true);
+        } else if (err.cls != ERR_STOPPED) {
+            note_trouble(m, &err);
+            full_at = 0;
+            log_warn("the merge failed; it is retried", "after_ms=%llu error=\"%s\"", (unsigned long long)(backoff / 1000),
+                     err.msg);
+            rest(m, backoff, false);
+            backoff = 2 * backoff > BACKOFF_US_MAX ? BACKOFF_US_MAX : 2 * backoff;
+        }
+    }
+}
