@@ -396,3 +396,12 @@ uint32_t yaml_col(const struct yaml_node *n)
 {
     return n ? n->col : 0;
 }
+
+void yaml_hide(const struct yaml_node *n)
+{
+    if (!n)
+        return;
+    struct hidden *h = arena_alloc(n->file->arena, sizeof(*h));
+    *h = (struct hidden){n->file->hidden, n->offset, n->offset + n->width};
+    n->file->hidden = h;
+}

@@ -41,6 +41,8 @@ const struct yaml_node *yaml_value(const struct yaml_node *map, size_t i);
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* NULL when absent */
 uint32_t yaml_line(const struct yaml_node *n);           /* from 1 */
 uint32_t yaml_col(const struct yaml_node *n);            /* from 1 */
+/* No message shows this node's text any more: call it for whatever is, or could be, a secret written into the file. */
+void yaml_hide(const struct yaml_node *n);
 /* Dotted path of keys from the root to this node: "verify.v1.signature.encoding", "tables.orders". */
 void yaml_path(const struct yaml_node *n, struct buf *out);
 

@@ -3,7 +3,7 @@
 #include "core/yaml.h"
 
 struct yaml_node {
-    const struct yaml *file;
+    struct yaml *file;
     const struct yaml_node *parent;
     const struct yaml_node *key; /* of a map's value: its key */
     enum yaml_kind kind;
@@ -22,6 +22,12 @@ struct yaml {
     const char *name;
     struct span bytes;
     struct yaml_node *root;
+    struct hidden *hidden; /* places whose text no message may show, newest first */
+};
+
+struct hidden {
+    const struct hidden *next;
+    size_t offset, end;
 };
 
 /* Adds "file:line:col: message" with the source line, pointing at `width` bytes from `offset`. */

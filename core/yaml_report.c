@@ -67,6 +67,27 @@ static struct span drop_characters(struct span s, size_t n)
     return s;
 }
 
+static bool is_hidden(const struct yaml *file, size_t offset)
+{
+    for (const struct hidden *h = file->hidden; h; h = h->next) {
+        if (offset >= h->offset && offset < h->end)
+            return true;
+    }
+    return false;
+}
+
+/* A run of the source on one line: what is hidden as stars, control characters (tabs too) as blanks. */
+static void add_shown(struct buf *out, const struct yaml *file, struct span text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (!is_hidden(file, (size_t)(text.p + i - file->bytes.p)))
+            buf_addc(out, (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c);
+        else if (starts_character(c))
+            buf_addc(out, '*');
+    }
+}
+
 /* The source line with the place marked under it. Tabs count as one column, so that the marks stand right. */
 static void add_source_line(struct buf *out, const struct yaml *file, size_t offset, size_t width, uint32_t line)
 {
@@ -88,8 +109,7 @@ static void add_source_line(struct buf *out, const struct yaml *file, size_t off
     text.n -= tail.n;
 
     buf_addf(out, "%5u | %s", line, cut ? "…" : "");
-    for (size_t i = 0; i < text.n; i++)
-        buf_addc(out, (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f ? ' ' : text.p[i]);
+    add_shown(out, file, text);
     buf_addf(out, "%s\n      | %s", tail.n ? "…" : "", cut ? " " : "");
     for (size_t i = 0; i < before; i++)
         buf_addc(out, ' ');

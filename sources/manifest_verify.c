@@ -9,13 +9,12 @@ static bool is_shared(const struct scheme *s) /* the credential itself is sent *
 
 static void read_list(struct reader *rd, const struct yaml_node *n, struct signature_rule *s)
 {
-    static const char *const separators[] = {",", ";", " ", NULL};
     const struct yaml_node *list = yaml_get(n, "list"), *pick = yaml_get(n, "pick");
-    unsigned i;
-    if (list && yaml_kind(list) == YAML_SCALAR && span_eqz(yaml_text(list), " "))
-        s->list = ' ';
-    else if (read_word(rd, list, separators, &i))
-        s->list = separators[i][0];
+    struct span separator = yaml_text(list);
+    if (separator.n == 1 && strchr(",; ", separator.p[0]))
+        s->list = separator.p[0];
+    else if (list)
+        report_at(rd->report, list, "must be what stands between the entries: \",\", \";\" or \" \"");
     read_text(rd, pick, &s->pick);
     if (list && !pick)
         report_at(rd->report, list, "`list` needs `pick`: which entries of the list are signatures");

@@ -77,9 +77,12 @@ static int find_word(struct span word, const char *const *list)
     return -1;
 }
 
-static void report_root(struct report *r, const struct yaml_node *at, struct span word, const char *const *parents)
+static void report_root(struct report *r, const struct yaml_node *at, struct span whole, struct span word,
+                        const char *const *parents, bool with_words)
 {
-    const char *near = nearest_word(word, path_root_names);
+    const char *near = with_words ? nearest_word(whole, words) : NULL;
+    if (!near)
+        near = nearest_word(word, path_root_names);
     if (!near && parents)
         near = nearest_word(word, parents);
     if (near)
@@ -112,7 +115,7 @@ static bool take_root(const struct yaml_node *at, struct span *s, const char *co
         p->name = word;
         return true;
     }
-    report_root(r, at, word, parents);
+    report_root(r, at, whole, word, parents, with_words);
     return false;
 }
 
@@ -230,6 +233,13 @@ static struct value pair_value(const struct scope_pair *pairs, size_t n, struct 
     return (struct value){0};
 }
 
+static void cut_to(struct buf *b, size_t n)
+{
+    b->n = n;
+    if (b->p)
+        b->p[n] = '\0';
+}
+
 /* The first field of that name in name=value&…, decoded onto the end of scratch. */
 static struct value field_value(struct span fields, struct span name, struct buf *scratch)
 {
@@ -239,10 +249,10 @@ static struct value field_value(struct span fields, struct span name, struct buf
         size_t start = scratch->n;
         bool ours = percent_decode(scratch, key, true) &&
                     span_eq(span_make(scratch->p ? scratch->p + start : "", scratch->n - start), name);
-        scratch->n = start;
+        cut_to(scratch, start);
         if (ours) {
             if (value.n && !percent_decode(scratch, value, true)) {
-                scratch->n = start;
+                cut_to(scratch, start);
                 return (struct value){0};
             }
             return text_value(span_make(scratch->n > start ? scratch->p + start : "", scratch->n - start));

@@ -232,7 +232,9 @@ void read_header(struct reader *rd, const struct yaml_node *n, const char **ret)
     struct path p = {0};
     struct reader own = *rd;
     own.roots = ROOT(HEADER);
-    if (n && read_path(&own, n, false, &p) && p.other)
+    if (n && !span_starts(yaml_text(n), SPAN_LIT("header")))
+        report_at(rd->report, n, "'%.*s' must be a header, like header.X-Name", SPAN_ARG(yaml_text(n)));
+    else if (n && read_path(&own, n, false, &p) && p.other)
         report_at(rd->report, n, "'%s' must be one header", p.text);
     else if (n && p.name.n)
         *ret = arena_dup(rd->arena, p.name);

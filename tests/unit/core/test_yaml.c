@@ -172,6 +172,27 @@ START_TEST(long_lines_are_cut_around_the_place)
 }
 END_TEST
 
+START_TEST(hidden_text_is_never_shown)
+{
+    struct report r;
+    struct yaml *y = parse("a: {key: sk_live_é1, tabels: 1}\nb: 2\n", &r);
+    static const char *const keys[] = {"key", "tables", NULL};
+    ck_assert_msg(y, "%s", buf_z(&r.text));
+    const struct yaml_node *a = yaml_get(yaml_root(y), "a");
+    yaml_hide(yaml_get(a, "key"));
+    report_at(&r, yaml_get(a, "key"), "must not stand here");
+    report_unknown_keys(&r, a, keys);
+    ck_assert_str_eq(buf_z(&r.text), "f.yaml:1:10: a.key: must not stand here\n"
+                                     "    1 | a: {key: **********, tabels: 1}\n"
+                                     "      |          ^^^^^^^^^^\n"
+                                     "f.yaml:1:22: a: no such key 'tabels' (did you mean tables?)\n"
+                                     "    1 | a: {key: **********, tabels: 1}\n"
+                                     "      |                      ^^^^^^\n");
+    yaml_free(&y);
+    report_release(&r);
+}
+END_TEST
+
 START_TEST(report_is_bounded)
 {
     struct buf text;
@@ -264,6 +285,7 @@ int main(void)
     tcase_add_loop_test(t, refused_with_the_place, 0, sizeof(refusals) / sizeof(refusals[0]));
     tcase_add_test(t, messages_point_at_values_keys_and_containers);
     tcase_add_test(t, long_lines_are_cut_around_the_place);
+    tcase_add_test(t, hidden_text_is_never_shown);
     tcase_add_test(t, report_is_bounded);
     tcase_add_test(t, depth_is_bounded);
     tcase_add_loop_test(t, nearest_word_forgives_slips, 0, sizeof(nearest) / sizeof(nearest[0]));
