@@ -4,12 +4,27 @@
 static const char *const op_names[] = {"upsert", "delete"};
 static const char *const origin_names[] = {"webhook", "backfill", "replay"};
 
+/* Nearly every text of an envelope needs no escape. */
+static void add_text(struct buf *out, struct span text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') {
+            json_write_string(out, text);
+            return;
+        }
+    }
+    buf_addc(out, '"');
+    buf_adds(out, text);
+    buf_addc(out, '"');
+}
+
+/* `key` with what stands around it: ,"name": */
 static void add_member(struct buf *out, const char *key, struct span text)
 {
-    buf_addc(out, ',');
-    json_write_key(out, key);
+    buf_addz(out, key);
     if (text.n)
-        json_write_string(out, text);
+        add_text(out, text);
     else
         buf_addz(out, "null");
 }
@@ -23,22 +38,21 @@ static void add_time(struct buf *out, const char *key, uint64_t us)
 
 void row_write(struct buf *out, const struct row *row)
 {
-    buf_addz(out, "{\"format\":1");
-    add_member(out, "source", row->source);
-    add_member(out, "account", row->account);
-    add_member(out, "table", row->table);
+    add_member(out, "{\"format\":1,\"source\":", row->source);
+    add_member(out, ",\"account\":", row->account);
+    add_member(out, ",\"table\":", row->table);
     buf_addz(out, ",\"key\":");
     buf_adds(out, row->key);
-    add_member(out, "version", row->version);
-    add_member(out, "op", span_of(op_names[row->op]));
-    add_member(out, "origin", span_of(origin_names[row->origin]));
-    add_member(out, "shape", span_of(shape_name(row->shape)));
-    add_member(out, "api_version", row->api_version);
-    add_member(out, "event_id", row->event_id);
-    add_member(out, "event_type", row->event_type);
-    add_member(out, "entry", row->entry);
-    add_time(out, "received_at", row->received_us);
-    add_time(out, "observed_at", row->observed_us);
+    add_member(out, ",\"version\":", row->version);
+    add_member(out, ",\"op\":", span_of(op_names[row->op]));
+    add_member(out, ",\"origin\":", span_of(origin_names[row->origin]));
+    add_member(out, ",\"shape\":", span_of(shape_name(row->shape)));
+    add_member(out, ",\"api_version\":", row->api_version);
+    add_member(out, ",\"event_id\":", row->event_id);
+    add_member(out, ",\"event_type\":", row->event_type);
+    add_member(out, ",\"entry\":", row->entry);
+    add_time(out, ",\"received_at\":", row->received_us);
+    add_time(out, ",\"observed_at\":", row->observed_us);
     buf_addz(out, ",\"row\":");
     buf_adds(out, row->row);
     buf_addz(out, "}\n");

@@ -30,16 +30,21 @@ static void add_digits(struct buf *out, uint64_t v, size_t width)
 static void add_text(struct buf *out, struct span s)
 {
     static const char hex[] = "0123456789abcdef";
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
+    size_t plain = 0; /* where the run of bytes that stay begins */
+    for (size_t i = 0; i <= s.n; i++) {
+        unsigned char c = i < s.n ? (unsigned char)s.p[i] : 0;
+        if (i < s.n && c > '!' && c < '~')
+            continue;
+        buf_add(out, s.p + plain, i - plain);
+        plain = i + 1;
+        if (i == s.n)
+            break;
         if (c <= '!') {
-            buf_addc(out, '!');
-            buf_addc(out, (char)('0' + c));
-        } else if (c >= '~') {
-            char escaped[3] = {'~', hex[c >> 4], hex[c & 15]};
+            char escaped[2] = {'!', (char)('0' + c)};
             buf_add(out, escaped, sizeof(escaped));
         } else {
-            buf_addc(out, (char)c);
+            char escaped[3] = {'~', hex[c >> 4], hex[c & 15]};
+            buf_add(out, escaped, sizeof(escaped));
         }
     }
 }
