@@ -3,6 +3,8 @@
  * Order of findings: missing_header, malformed, bad_signature, expired. Every candidate signature is compared with
  * every active secret in constant time; unknown versions are skipped, never accepted; a repeated signature header is refused.
  * The time is hashed as received and parsed only for its window. No bypass: a source without usable secret cannot judge.
+ * Where a manifest has several schemes, the verdict is that of the first one whose signature is there; a later scheme may
+ * still find the request genuine.
  * Threads: a struct verifier is immutable; verify_request from any thread (one struct verify_scratch a thread).
  * Life: verifier_new (reads secrets) -> verify_request* -> verifier_free. Secrets are wiped on free. */
 #pragma once
@@ -40,7 +42,8 @@ struct verify_result {
     enum verdict verdict;
     const char *scheme;             /* NULL unless ok or the one that failed last */
     char secret[SECRET_ID_MAX];     /* the id that matched */
-    size_t secret_index;            /* place among the verifier's secrets */
+    size_t secret_index;            /* place among the verifier's secrets; meant only when ok */
+    uint64_t time_us;               /* the provider's time where the scheme has one, else 0 */
     struct verify_step *steps;      /* the caller's array of VERIFY_STEPS_MAX, or NULL: not wanted */
     size_t n_steps;
 };
@@ -50,7 +53,12 @@ void verify_scratch_free(struct verify_scratch **s);
 /* tolerance_us UINT64_MAX: the manifest's. public_url: for schemes that sign it, may be empty. */
 enum verdict verify_request(const struct verifier *v, const struct http_message *m, uint64_t now_us, uint64_t tolerance_us,
                             struct span public_url, struct verify_scratch *scratch, struct verify_result *ret);
-/* The headers that a provider would send with this body now: appended to out as "Name: value\n" lines (sluice send, tests). */
-bool verify_sign(const struct verifier *v, struct span body, struct span event_id, uint64_t now_us, struct buf *out,
-                 struct err *err);
+/* The headers that a provider would send with this body now: appended to out as "Name: value\n" lines (sluice send, tests).
+ * public_url: for schemes that sign it, may be empty. */
+bool verify_sign(const struct verifier *v, struct span public_url, struct span body, struct span event_id, uint64_t now_us,
+                 struct buf *out, struct err *err);
 size_t verifier_secrets(const struct verifier *v); /* how many are loaded */
+/* The id of the i-th, and when it retires (0: never). */
+const char *verifier_secret(const struct verifier *v, size_t i, uint64_t *ret_retire_at_us);
+/* Whether there is a scheme with a key that is not retired: without one every verdict is cannot_judge. */
+bool verifier_can_judge(const struct verifier *v, uint64_t now_us);
