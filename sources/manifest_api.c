@@ -174,10 +174,10 @@ static void read_errors(struct reader *rd, const struct yaml_node *n, struct api
 static void check_base(struct reader *rd, const struct yaml_node *n, const struct template *base)
 {
     struct span text = span_of(base->text);
-    if (base->n_parts && !span_starts(text, SPAN_LIT("http://")) && !span_starts(text, SPAN_LIT("https://")) &&
+    if (base->text && base->n_parts && !span_starts(text, SPAN_LIT("http://")) && !span_starts(text, SPAN_LIT("https://")) &&
         !span_starts(text, SPAN_LIT("{config.")))
         report_at(rd->report, n, "'%s' must begin with https://", base->text);
-    if (text.n && text.p[text.n - 1] == '/')
+    if (base->text && text.n && text.p[text.n - 1] == '/')
         report_at(rd->report, n, "'%s' must not end with /: the paths begin with one", base->text);
 }
 
