@@ -1,0 +1,94 @@
+/* Who this journal is: <name>-<lineage>. The file says which inode it was written as: a copied or restored folder has another one, and
+ * draws a new lineage before it writes, so that it can never write under names or below positions of the older one. */
+#include "journal/lane.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define IDENTITY_BYTES_MAX 4096
+
+static struct span line_value(struct span text, const char *key)
+{
+    for (struct span rest = text; rest.p;) {
+        struct span value, line = span_cut(rest, '\n', &rest), name = span_cut(line, '=', &value);
+        if (value.p && span_eqz(name, key))
+            return value;
+    }
+    return (struct span){NULL, 0};
+}
+
+static bool is_lineage(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
+            return false;
+    return s.n == 8;
+}
+
+static bool write_identity(struct journal *j, const char *path, struct span lineage, struct err *err)
+{
+    char text[256], partial[PATH_BYTES + 16];
+    struct stat st;
+    const struct io *io = j->opts.io;
+    snprintf(partial, sizeof partial, "%s.partial", path);
+    io->dir->unlink(io, partial);
+    int fd = io->file->open(io, partial, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (fd < 0 || stat(partial, &st) != 0) {
+        errno = fd < 0 ? -fd : errno;
+        return err_sys(err, ERR_DURABLE, "cannot create %s", partial);
+    }
+    int n = snprintf(text, sizeof text, "sluice=1\nname=%s\nlineage=%.*s\ninode=%llu\n", j->name, SPAN_ARG(lineage),
+                     (unsigned long long)st.st_ino);
+    bool ok = io_write_all(io, fd, text, (size_t)n, err);
+    int rc = ok ? io->file->sync(io, fd) : 0;
+    io->file->close(io, fd);
+    if (ok && rc == 0)
+        rc = io->dir->rename(io, partial, path);
+    if (ok && rc == 0)
+        rc = io->dir->sync(io, j->dir);
+    errno = -rc;
+    return ok && (rc == 0 || err_sys(err, ERR_DURABLE, "cannot write %s", path));
+}
+
+static bool draw(struct journal *j, const char *path, struct err *err)
+{
+    unsigned char random[4];
+    char lineage[9];
+    int rc = j->opts.io->world->random(j->opts.io, random, sizeof random);
+    if (rc < 0)
+        return err_set(err, ERR_TRANSIENT, "no random bytes for the journal's lineage");
+    snprintf(lineage, sizeof lineage, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+    if (!write_identity(j, path, span_of(lineage), err))
+        return false;
+    snprintf(j->node, sizeof j->node, "%s-%s", j->name, lineage);
+    return true;
+}
+
+bool journal_identity(struct journal *j, struct err *err)
+{
+    char path[PATH_BYTES];
+    char *bytes = NULL;
+    size_t n = 0;
+    struct stat st;
+    snprintf(path, sizeof path, "%.4300s/node", j->dir);
+    if (stat(path, &st) != 0) {
+        snprintf(j->node, sizeof j->node, "%s-00000000", j->name);
+        return j->opts.readonly || draw(j, path, err);
+    }
+    if (!io_read_file(j->opts.io, path, IDENTITY_BYTES_MAX, &bytes, &n, err))
+        return false;
+    struct span text = {bytes, n}, lineage = line_value(text, "lineage"), inode = line_value(text, "inode");
+    char now[32];
+    snprintf(now, sizeof now, "%llu", (unsigned long long)st.st_ino);
+    bool ok = true;
+    if (is_lineage(lineage) && (j->opts.readonly || span_eqz(inode, now)))
+        snprintf(j->node, sizeof j->node, "%s-%.*s", j->name, SPAN_ARG(lineage));
+    else if (j->opts.readonly)
+        ok = err_set(err, ERR_INPUT, "%s is damaged; `sluice serve` draws a new lineage", path);
+    else
+        ok = draw(j, path, err);
+    free(bytes);
+    return ok;
+}

@@ -1,0 +1,208 @@
+/* A lane: appends on one side, the committer on the other, readers beside both.
+ *
+ * Invariants
+ *  1. Sequences are dense: every acknowledged entry has the sequence after the one acknowledged before it.
+ *  2. A ticket completes without error only after an fdatasync that covers all of its bytes returned 0.
+ *  3. Bytes are only ever added to the end of the one open segment; no byte that was durable is written again.
+ *  4. A segment's entries have sequences from its `first` up to, not including, the `first` of the segment behind it. What stands
+ *     in it beyond that was refused, and no reader gives it out.
+ *  5. After a write or a sync failed, the segment is cut back to its durable end and closed; every waiting ticket fails; the next entry
+ *     takes the sequence after the last durable one, in a new segment. A failed sync is never repeated as if it could succeed.
+ *  6. `durable` only grows, and is published after the sync and before the tickets complete: who was told can read.
+ *
+ *      filling ──swap──▶ committing ──write, sync──▶ durable ──▶ tickets done
+ *         ▲                   │ failure
+ *         └─ sequences again ─┴──▶ cut back, close ──▶ both batches' tickets fail
+ */
+#include "journal/lane.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *lane_name(enum lane_id id)
+{
+    static const char *const names[LANE_COUNT] = {"events", "backfill"};
+    return names[id];
+}
+
+void lane_segment_path(const struct lane *l, uint64_t first, char out[PATH_BYTES])
+{
+    char name[SEGMENT_NAME_MAX];
+    segment_name(first, name);
+    if (snprintf(out, PATH_BYTES, "%.4300s/%s", l->dir, name) >= PATH_BYTES)
+        out[PATH_BYTES - 1] = 0;
+}
+
+void lane_add_segment_locked(struct lane *l, const struct segment *s)
+{
+    if (l->n_segments && l->segments[l->n_segments - 1].first == s->first) {
+        l->segments[l->n_segments - 1] = *s; /* an empty one is made anew */
+        return;
+    }
+    if (l->n_segments == l->cap_segments) {
+        l->cap_segments = l->cap_segments ? 2 * l->cap_segments : 16;
+        l->segments = mem_grow(l->segments, l->cap_segments * sizeof *l->segments);
+    }
+    l->segments[l->n_segments++] = *s;
+}
+
+/* Looks at the limits, at most every SPACE_LOOK_US. */
+static bool has_room_locked(struct lane *l, size_t bytes, struct err *err)
+{
+    const struct journal_opts *o = &l->journal->opts;
+    uint64_t now = o->io->world->monotonic_us(o->io), total = 0;
+    if (!l->looked_us || now - l->looked_us >= SPACE_LOOK_US) {
+        int64_t left = o->io->dir->free_bytes(o->io, l->dir);
+        l->looked_us = now;
+        l->full = left >= 0 && (uint64_t)left < o->reserve_bytes;
+    }
+    for (int i = 0; i < LANE_COUNT; i++)
+        total += atomic_load(&l->journal->lanes[i].total_bytes);
+    if (l->full)
+        return err_set(err, ERR_FULL, "the disk has less than the reserve of %llu bytes free", (unsigned long long)o->reserve_bytes);
+    if (o->bytes_max && total + l->batches[l->filling].bytes.n + bytes > o->bytes_max)
+        return err_set(err, ERR_FULL, "the journal has reached its limit of %llu bytes", (unsigned long long)o->bytes_max);
+    return true;
+}
+
+static bool encode_locked(struct lane *l, struct batch *b, const struct entry *e, struct err *err)
+{
+    static const char blank[ENTRY_HEAD];
+    size_t start = b->bytes.n;
+    buf_add(&b->bytes, blank, ENTRY_HEAD);
+    entry_encode(e, &b->bytes);
+    size_t whole = b->bytes.n - start;
+    bool large = l->journal->opts.entry_bytes_max && whole > l->journal->opts.entry_bytes_max;
+    if (buf_ok(&b->bytes) && !large) {
+        entry_head_encode(b->bytes.p + start, whole, l->next_seq, e->received_us);
+        return true;
+    }
+    bool full = !buf_ok(&b->bytes);
+    b->bytes.failed = false;
+    b->bytes.n = start;
+    if (large)
+        return err_set(err, ERR_INPUT, "an entry of %zu bytes is larger than the journal takes (%u)", whole,
+                       l->journal->opts.entry_bytes_max);
+    return err_set(err, ERR_FULL, full && start ? "the disk does not keep up with what is coming in" : "no memory for an entry");
+}
+
+bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct err *err)
+{
+    pthread_mutex_lock(&l->lock);
+    struct batch *b = &l->batches[l->filling];
+    bool ok = !l->closing || err_set(err, ERR_DURABLE, "the journal is closing");
+    ok = ok && has_room_locked(l, e->message.body.n + 4096, err) && encode_locked(l, b, e, err);
+    if (ok) {
+        if (b->last < b->first)
+            b->first = l->next_seq;
+        b->last = t->seq = l->next_seq++;
+        t->next = NULL;
+        *b->tail = t;
+        b->tail = &t->next;
+        if (!l->committing)
+            pthread_cond_signal(&l->work);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return ok;
+}
+
+struct waiter {
+    struct ticket ticket;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done, ok;
+    struct err err;
+};
+
+static void wake_waiter(struct ticket *t, const struct err *err)
+{
+    struct waiter *w = (struct waiter *)(void *)t; /* the ticket is its first member */
+    pthread_mutex_lock(&w->lock);
+    w->ok = !err;
+    if (err)
+        w->err = *err;
+    w->done = true;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool lane_append_wait(struct lane *l, const struct entry *e, uint64_t *ret_seq, struct err *err)
+{
+    struct waiter w = {.ticket = {.done = wake_waiter}, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    if (!lane_append(l, e, &w.ticket, err))
+        return false;
+    pthread_mutex_lock(&w.lock);
+    while (!w.done)
+        pthread_cond_wait(&w.cond, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_mutex_destroy(&w.lock);
+    pthread_cond_destroy(&w.cond);
+    if (!w.ok) {
+        if (err)
+            *err = w.err;
+        return false;
+    }
+    if (ret_seq)
+        *ret_seq = w.ticket.seq;
+    return true;
+}
+
+uint64_t lane_first(const struct lane *cl)
+{
+    struct lane *l = (struct lane *)(uintptr_t)cl;
+    pthread_mutex_lock(&l->lock);
+    uint64_t first = l->n_segments ? l->segments[0].first : l->next_seq;
+    pthread_mutex_unlock(&l->lock);
+    return first;
+}
+
+uint64_t lane_durable(const struct lane *l)
+{
+    return atomic_load(&((struct lane *)(uintptr_t)l)->durable);
+}
+
+bool lane_wait(struct lane *l, uint64_t seq, uint64_t timeout_us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + timeout_us % 1000000 * 1000;
+    until.tv_sec += (time_t)(timeout_us / 1000000 + ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_mutex_lock(&l->lock);
+    int rc = 0;
+    while (atomic_load(&l->durable) <= seq && !l->closing && rc == 0)
+        rc = pthread_cond_timedwait(&l->durable_moved, &l->lock, &until);
+    pthread_mutex_unlock(&l->lock);
+    return atomic_load(&l->durable) > seq;
+}
+
+bool lane_remove(struct lane *l, uint64_t seq, uint64_t before_us, struct err *err)
+{
+    const struct io *io = l->journal->opts.io;
+    bool removed = false;
+    for (;;) {
+        char path[PATH_BYTES];
+        pthread_mutex_lock(&l->lock);
+        /* All entries of a segment are older than the segment behind it. */
+        bool go = l->n_segments > 1 && l->segments[1].first <= seq && l->segments[1].created_us <= before_us;
+        struct segment s = go ? l->segments[0] : (struct segment){0};
+        pthread_mutex_unlock(&l->lock);
+        if (!go)
+            break;
+        lane_segment_path(l, s.first, path);
+        int rc = io->dir->unlink(io, path);
+        if (rc < 0 && rc != -ENOENT) {
+            errno = -rc;
+            return err_sys(err, ERR_DURABLE, "cannot remove %s", path);
+        }
+        pthread_mutex_lock(&l->lock);
+        l->n_segments--;
+        memmove(l->segments, l->segments + 1, l->n_segments * sizeof *l->segments);
+        atomic_fetch_sub(&l->total_bytes, s.bytes);
+        pthread_mutex_unlock(&l->lock);
+        removed = true;
+    }
+    int rc = removed ? io->dir->sync(io, l->dir) : 0;
+    errno = -rc;
+    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot sync %s", l->dir) : true;
+}

@@ -1,0 +1,199 @@
+#include "journal/segment.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WINDOW_BYTES ((size_t)1 << 20)
+#define LENGTH_MAX (UINT32_C(1) << 30)
+static const char magic[8] = {'S', 'L', 'U', 'I', 'C', 'E', 'J', '1'};
+
+static void put_le(char *p, uint64_t v, int n)
+{
+    for (int i = 0; i < n; i++)
+        p[i] = (char)(unsigned char)(v >> (8 * i));
+}
+
+static uint64_t get_le(const char *p, int n)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
+    return v;
+}
+
+void segment_head_encode(const struct segment_head *h, char out[SEGMENT_HEAD])
+{
+    memset(out, 0, SEGMENT_HEAD);
+    memcpy(out, magic, sizeof magic);
+    put_le(out + 8, 1, 4); /* format version */
+    put_le(out + 16, h->first, 8);
+    put_le(out + 24, h->created_us, 8);
+    snprintf(out + 32, NODE_MAX, "%s", h->node);
+    snprintf(out + 112, 16, "%s", h->lane);
+    put_le(out + SEGMENT_HEAD - 8, hash64((struct span){out, SEGMENT_HEAD - 8}), 8);
+}
+
+bool segment_head_decode(const char in[SEGMENT_HEAD], struct segment_head *ret)
+{
+    if (memcmp(in, magic, sizeof magic) != 0 || get_le(in + 8, 4) != 1 ||
+        get_le(in + SEGMENT_HEAD - 8, 8) != hash64((struct span){in, SEGMENT_HEAD - 8}))
+        return false;
+    ret->first = get_le(in + 16, 8);
+    ret->created_us = get_le(in + 24, 8);
+    snprintf(ret->node, sizeof ret->node, "%s", in + 32);
+    snprintf(ret->lane, sizeof ret->lane, "%s", in + 112);
+    return true;
+}
+
+void segment_name(uint64_t first, char out[SEGMENT_NAME_MAX])
+{
+    snprintf(out, SEGMENT_NAME_MAX, "%020llu.seg", (unsigned long long)first);
+}
+
+bool segment_name_parse(const char *name, uint64_t *ret_first)
+{
+    uint64_t v = 0;
+    if (strlen(name) != 24 || strcmp(name + 20, ".seg") != 0)
+        return false;
+    for (int i = 0; i < 20; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return false;
+        v = v * 10 + (uint64_t)(name[i] - '0');
+    }
+    *ret_first = v;
+    return true;
+}
+
+void entry_head_encode(char *p, size_t whole, uint64_t seq, uint64_t received_us)
+{
+    put_le(p, ENTRY_MARK, 4);
+    put_le(p + 4, whole - ENTRY_HEAD, 4);
+    put_le(p + 8, seq, 8);
+    put_le(p + 16, received_us, 8);
+    put_le(p + 24, 0, 8);
+    put_le(p + 24, hash64((struct span){p, whole}), 8);
+}
+
+bool entry_head_decode(const char p[ENTRY_HEAD], struct entry_head *ret)
+{
+    if (get_le(p, 4) != ENTRY_MARK || get_le(p + 4, 4) > LENGTH_MAX)
+        return false;
+    ret->length = (uint32_t)get_le(p + 4, 4);
+    ret->seq = get_le(p + 8, 8);
+    ret->received_us = get_le(p + 16, 8);
+    return true;
+}
+
+bool entry_checks(const char *p, size_t whole)
+{
+    /* The checksum is taken with its own place as zeros. In the window the bytes are ours, so they may be blanked for the moment. */
+    char *own = (char *)(uintptr_t)p;
+    uint64_t said = get_le(p + 24, 8);
+    memset(own + 24, 0, 8);
+    bool same = hash64((struct span){p, whole}) == said;
+    put_le(own + 24, said, 8);
+    return same;
+}
+
+void window_init(struct window *w, const struct io *io, int fd)
+{
+    *w = (struct window){.io = io, .fd = fd};
+    buf_init(&w->bytes, (size_t)LENGTH_MAX + WINDOW_BYTES);
+}
+
+void window_release(struct window *w)
+{
+    buf_release(&w->bytes);
+}
+
+bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, bool *ret_short, struct err *err)
+{
+    *ret_short = false;
+    if (offset >= w->at && offset + n <= w->at + w->bytes.n) {
+        *ret = w->bytes.p + (offset - w->at);
+        return true;
+    }
+    size_t want = n > WINDOW_BYTES ? n : WINDOW_BYTES;
+    buf_clear(&w->bytes);
+    w->at = offset;
+    if (!buf_reserve(&w->bytes, want))
+        return err_set(err, ERR_NOMEM, "no memory for an entry of %zu bytes", n);
+    while (w->bytes.n < want) {
+        ssize_t k = w->io->file->pread(w->io, w->fd, w->bytes.p + w->bytes.n, want - w->bytes.n, offset + w->bytes.n);
+        if (k == -EINTR)
+            continue;
+        if (k < 0) {
+            errno = (int)-k;
+            return err_sys(err, ERR_INPUT, "cannot read a journal segment");
+        }
+        if (k == 0)
+            break;
+        w->bytes.n += (size_t)k;
+    }
+    *ret_short = w->bytes.n < n;
+    *ret = w->bytes.p;
+    return true;
+}
+
+/* Whether a whole good entry stands at offset. */
+static bool entry_at(struct window *w, uint64_t offset, bool *ret_good, bool *ret_end, struct found_entry *e, struct err *err)
+{
+    const char *p;
+    bool cut;
+    *ret_good = false;
+    if (!window_get(w, offset, ENTRY_HEAD, &p, &cut, err))
+        return false;
+    *ret_end = cut && w->bytes.n == 0;
+    if (cut || !entry_head_decode(p, &e->head))
+        return true;
+    size_t whole = ENTRY_HEAD + e->head.length;
+    if (!window_get(w, offset, whole, &p, &cut, err))
+        return false;
+    *ret_good = !cut && entry_checks(p, whole);
+    e->fields = p + ENTRY_HEAD;
+    e->offset = offset;
+    return true;
+}
+
+/* The next place at or behind offset where a marker stands, or the end of the file (*ret_end). */
+static bool next_mark(struct window *w, uint64_t *offset, bool *ret_end, struct err *err)
+{
+    static const char mark[4] = {'S', 'L', 'e', '1'};
+    for (;;) {
+        const char *p;
+        bool cut;
+        if (!window_get(w, *offset, WINDOW_BYTES, &p, &cut, err))
+            return false;
+        size_t have = w->bytes.n - (size_t)(*offset - w->at);
+        const char *at = have >= 4 ? memmem(p, have, mark, 4) : NULL;
+        if (at) {
+            *offset += (uint64_t)(at - p);
+            *ret_end = false;
+            return true;
+        }
+        *offset += have > 3 ? have - 3 : have;
+        if (cut) {
+            *offset += have > 3 ? 3 : 0;
+            *ret_end = true;
+            return true;
+        }
+    }
+}
+
+bool segment_find(struct window *w, uint64_t offset, enum found *ret, struct found_entry *e, struct err *err)
+{
+    bool good, end;
+    uint64_t from = offset;
+    if (!entry_at(w, offset, &good, &end, e, err))
+        return false;
+    while (!good && !end) {
+        offset++;
+        if (!next_mark(w, &offset, &end, err))
+            return false;
+        if (!end && !entry_at(w, offset, &good, &end, e, err))
+            return false;
+    }
+    e->skipped = offset - from;
+    *ret = good ? FOUND_ENTRY : e->skipped ? FOUND_DAMAGE : FOUND_END;
+    return true;
+}
