@@ -11,11 +11,11 @@
 
 struct faulty {
     struct io io;
-    unsigned count;   /* operations so far */
-    unsigned fail_at; /* 0: never */
+    _Atomic unsigned count;   /* operations so far */
+    _Atomic unsigned fail_at; /* 0: never */
     bool once;
     int error;
-    unsigned failed;  /* how many did */
+    _Atomic unsigned failed;  /* how many did */
     uint64_t ahead_us; /* of both clocks */
 };
 
@@ -182,7 +182,12 @@ static int scratch_remove_one(const char *path, const struct stat *st, int flag,
     return remove(path);
 }
 
+static inline void scratch_remove(const char *path)
+{
+    (void)nftw(path, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static inline void scratch_dir_remove(struct scratch_dir *d)
 {
-    (void)nftw(d->path, scratch_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    scratch_remove(d->path);
 }

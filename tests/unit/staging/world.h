@@ -92,9 +92,7 @@ static inline void world_forget(struct world *w)
         (void)unlink(path);
     }
     store_close(&w->store);
-    struct scratch_dir objects;
-    (void)snprintf(objects.path, sizeof(objects.path), "%s", w->objects_dir);
-    scratch_dir_remove(&objects);
+    scratch_remove(w->objects_dir);
     ck_assert_msg(store_open_dir(&w->faulty.io, w->objects_dir, &w->store, &err), "%s", err.msg);
 }
 
