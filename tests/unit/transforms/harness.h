@@ -115,7 +115,7 @@ static inline void world_page(struct world *w, const char *table, const char *bo
 }
 
 /* The i-th line of that table; fails when there is none. Borrows w->lines and `scratch`. */
-static struct row world_row(struct world *w, const char *table, size_t i, struct buf *scratch)
+static inline struct row world_row(struct world *w, const char *table, size_t i, struct buf *scratch)
 {
     struct span rest = buf_span(&w->lines);
     while (rest.n) {
