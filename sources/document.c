@@ -115,9 +115,9 @@ void sources_document(struct buf *out)
     while (n < sizeof(names) / sizeof(names[0]) && manifest_embedded_name(n, &names[n]))
         n++;
     qsort(names, n, sizeof(names[0]), by_name);
-    buf_addz(out, "# Sources\n\nMade from the manifests in this folder; `tests/unit/sources/test_embedded.c` says when it is stale "
-                  "and, with REGENERATE=1,\nwrites it anew. Their language: [docs/manifests.md](../docs/manifests.md). Every source "
-                  "also has the table `events`.\n\n"
+    buf_addz(out, "# Sources\n\nMade from the manifests in this folder; `tests/unit/sources/test_embedded.c` says when it is\n"
+                  "stale and, with REGENERATE=1, writes it anew. Their language: [docs/manifests.md](../docs/manifests.md).\n"
+                  "Every source also has the table `events`.\n\n"
                   "| provider | manifest | status | verification | tables |\n| --- | --- | --- | --- | --- |\n");
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < n; i++) {
