@@ -141,7 +141,8 @@ bool ledger_publish(struct state *s, const struct cut *c, uint64_t first, uint64
     return state_tx_begin(s, &own, err) && state_tx_end(s, own, publish(s, c, first, last, lost, now_us, err), err);
 }
 
-static bool replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us, struct err *err)
+static bool replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us,
+                     struct err *err)
 {
     int64_t letters, alone, rows = 0;
     struct books d = {0};
@@ -162,7 +163,8 @@ static bool replayed(struct state *s, const struct cut *c, struct span source, s
            put_letters(s, c, alone != 0, err);
 }
 
-bool ledger_replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us, struct err *err)
+bool ledger_replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us,
+                     struct err *err)
 {
     bool own;
     return state_tx_begin(s, &own, err) && state_tx_end(s, own, replayed(s, c, source, entry, now_us, err), err);

@@ -19,6 +19,7 @@ bool ledger_stale(struct state *s, const struct cut *c, uint64_t first, bool (*e
 bool ledger_publish(struct state *s, const struct cut *c, uint64_t first, uint64_t last, uint64_t lost, uint64_t now_us,
                     struct err *err);
 /* A replay of one entry: its dead letters are replaced, the books corrected. `entry` is its id. */
-bool ledger_replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us, struct err *err);
+bool ledger_replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us,
+                     struct err *err);
 /* Forgets objects and ignored entries of the lane whose entries are below `first` and old. */
 bool ledger_forget(struct state *s, const char *lane, uint64_t first, uint64_t before_us, struct err *err);

@@ -103,7 +103,8 @@ static bool retry_all(struct stager *s, struct span source, const struct buf *id
     return true;
 }
 
-bool stager_retry_dead(struct stager *s, struct span source, int64_t id, uint64_t *ret_fixed, uint64_t *ret_still, struct err *err)
+bool stager_retry_dead(struct stager *s, struct span source, int64_t id, uint64_t *ret_fixed, uint64_t *ret_still,
+                       struct err *err)
 {
     struct entries g = {.wanted = id};
     uint64_t fixed = 0, still = 0;

@@ -11,6 +11,7 @@
  *      └──lane_reset────┴──────────────────────◀──repeat first..last─────────┘ */
 #include "core/mem.h"
 #include "staging/internal.h"
+#include "staging/pages.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -339,7 +340,10 @@ static bool clean_lane(struct stager *s, struct lane_work *w, struct err *err)
     uint64_t now = stager_now(s), keep = s->o.config->retain_raw_us;
     if (!w->reader || now < keep)
         return true;
-    return lane_remove(w->lane, w->next, now - keep, err) &&
+    /* The books count pulled pages from the journal: before their segments go. */
+    return (w->lane != journal_lane(s->o.journal, LANE_BACKFILL) ||
+            state_pages_count(&s->state, s->o.journal, s->o.config, err)) &&
+           lane_remove(w->lane, w->next, now - keep, err) &&
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
 }
 

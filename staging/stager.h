@@ -40,4 +40,5 @@ bool stager_trouble(struct stager *s, char *ret_words, size_t n, uint64_t *ret_s
 /* Runs the dead letter's entry through the transform again (id 0: of every letter of the source); its letters are replaced
  * by those that it gives now, its rows staged under a replay object name. Counts entries: fixed gave no failure any more,
  * still gave some, or is no longer in the journal. */
-bool stager_retry_dead(struct stager *s, struct span source, int64_t id, uint64_t *ret_fixed, uint64_t *ret_still, struct err *err);
+bool stager_retry_dead(struct stager *s, struct span source, int64_t id, uint64_t *ret_fixed, uint64_t *ret_still,
+                       struct err *err);

@@ -81,7 +81,8 @@ bool state_open(struct state *s, const char *data_dir, bool readonly, struct err
         return err_set(err, ERR_NOMEM, "out of memory for the path of state.db");
     bool ok = open_file(s, buf_z(&path), readonly, err) && db_int(&s->db, &version, 0, err, "PRAGMA user_version", "");
     if (ok && version > SCHEMA_VERSION)
-        ok = err_set(err, ERR_CONFIG, "%s is of version %lld, this program knows versions up to %d: it was written by a newer one",
+        ok = err_set(err, ERR_CONFIG,
+                     "%s is of version %lld, this program knows versions up to %d: it was written by a newer one",
                      buf_z(&path), (long long)version, SCHEMA_VERSION);
     if (ok && version == 0 && readonly) { /* a file whose first writer died before its schema */
         db_close(&s->db);
@@ -177,7 +178,8 @@ bool state_objects_each(struct state *s, struct span source, struct span table,
     return ok;
 }
 
-bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret, struct err *err)
+bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret,
+                        struct err *err)
 {
     int64_t v;
     if (!db_int(&s->db, &v, 0, err,

@@ -39,7 +39,8 @@ bool state_objects_each(struct state *s, struct span source, struct span table,
 /* Sum of their rows with at_us >= since_us. Objects are forgotten OBJECTS_KEPT_US after their entries left the journal: for all
  * time see books.rows_staged. */
 #define OBJECTS_KEPT_US (UINT64_C(30) * 86400 * 1000000)
-bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret, struct err *err);
+bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret,
+                        struct err *err);
 
 /* ---- books: what the door did with requests, by source; see books.h of the server for the live counters ---- */
 struct books {

@@ -27,5 +27,6 @@ struct row {
 };
 
 void row_write(struct buf *out, const struct row *row); /* one line with its newline */
-/* Parses a line. Borrows `line`, except text that had escapes, which goes to `scratch` (cleared here). ERR_INPUT names the field. */
+/* Parses a line. Borrows `line`, except text that had escapes, which goes to `scratch` (cleared here). ERR_INPUT names the
+ * field. */
 bool row_read(struct span line, struct row *ret, struct buf *scratch, struct err *err);

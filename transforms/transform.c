@@ -46,8 +46,8 @@ void transform_free(struct transform **tp)
     if (!t)
         return;
     struct buf *bufs[] = {&t->facts.id, &t->facts.type, &t->facts.account, &t->facts.kind, &t->facts.api_version,
-                          &t->form_text, &t->object_text, &t->eval, &t->hash, &t->base, &t->key, &t->fields, &t->version, &t->reason,
-                          &t->out, &t->out2, &t->minified};
+                          &t->form_text, &t->object_text, &t->eval, &t->hash, &t->base, &t->key, &t->fields,
+                          &t->version, &t->reason, &t->out, &t->out2, &t->minified};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
         buf_release(bufs[i]);
     columns_free(&t->columns);

@@ -36,8 +36,8 @@ void transform_free(struct transform **t);
 /* false only when emit or dead fails, or out of memory. */
 bool transform_run(struct transform *t, const struct entry *entry, const struct transform_sink *sink,
                    struct transform_result *ret, struct err *err);
-/* Id, type and account of an event entry as the manifest reads them, for lists and duplicates. Empty where absent. The texts borrow
- * the transform's buffers until its next call. */
+/* Id, type and account of an event entry as the manifest reads them, for lists and duplicates; of several events in one
+ * delivery the first one's. Empty where absent. The texts borrow the transform's buffers until its next call. */
 struct event_facts {
     struct span id, type, account;
 };

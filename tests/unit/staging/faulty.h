@@ -16,7 +16,7 @@ struct faulty {
     bool once;
     int error;
     _Atomic unsigned failed;  /* how many did */
-    uint64_t ahead_us; /* of both clocks */
+    _Atomic uint64_t ahead_us; /* of both clocks */
 };
 
 static struct faulty *faulty_of(const struct io *io)

@@ -193,6 +193,36 @@ START_TEST(trouble_is_told_and_ends)
 }
 END_TEST
 
+/* Segments go when they are staged and old; never before they are staged. */
+START_TEST(what_is_past_is_removed_in_time)
+{
+    pthread_t thread;
+    static char body[60000];
+    struct lane *lane = journal_lane(w.journal, LANE_EVENTS);
+    size_t n = (size_t)snprintf(body, sizeof(body), "{\"id\":\"e\",\"type\":\"order.new\",\"o\":{\"id\":1,\"pad\":\"");
+    memset(body + n, 'x', sizeof(body) - n);
+    memcpy(body + sizeof(body) - 4, "\"}}", 4);
+    w.config.retain_raw_us = DAY_US;
+    for (unsigned i = 0; i < 40; i++)
+        world_append(&w, LANE_EVENTS, "acme", body, DAY_ZERO - 2000 * DAY_US);
+    struct stager *s = world_stager(&w);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run, s), 0);
+    w.faulty.ahead_us += UINT64_C(120) * 1000000; /* nothing is staged yet */
+    usleep(300000);
+    ck_assert_uint_eq(lane_first(lane), 1);
+    for (int i = 0; i < 400 && !wait_for(41, 5); i++)
+        stager_cut_now(s);
+    w.faulty.ahead_us += UINT64_C(120) * 1000000;
+    for (int i = 0; i < 1000 && lane_first(lane) == 1; i++)
+        usleep(5000);
+    ck_assert_uint_gt(lane_first(lane), 1);
+    ck_assert_uint_le(lane_first(lane), 41);
+    stager_stop(s);
+    pthread_join(thread, NULL);
+    stager_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stager");
@@ -205,6 +235,7 @@ int main(void)
     tcase_add_loop_test(tc, a_crash_at_every_operation, 0, 4);
     tcase_add_test(tc, it_follows_recovers_and_stops);
     tcase_add_test(tc, trouble_is_told_and_ends);
+    tcase_add_test(tc, what_is_past_is_removed_in_time);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
