@@ -8,6 +8,7 @@
 
 #define BACKOFF_US_MIN (UINT64_C(1) * 1000000)
 #define BACKOFF_US_MAX (UINT64_C(60) * 1000000)
+#define FULL_EVERY_US_MIN (UINT64_C(2) * 1000000) /* listing that is cheaper than this allows is done each time */
 #define FULL_EVERY_US_MAX (UINT64_C(600) * 1000000)
 #define LISTING_SHARE 20 /* listing everything may take one part in so many of the time */
 
@@ -160,25 +161,39 @@ static void tell(const struct merge_counts *c)
                  (unsigned long long)c->rejected);
 }
 
+/* A store that has grown large is listed whole only now and then; in between the newest folders are, where nearly
+ * everything appears. *full_at: when the whole is due again, on the monotonic clock. */
+static bool one_pass(struct merger *m, uint64_t *full_at, struct err *err)
+{
+    struct merge_counts counts = {0};
+    uint64_t now = m->io->world->monotonic_us(m->io);
+    m->recent = now < *full_at;
+    bool ok = merger_pass(m, (struct span){NULL, 0}, (struct span){NULL, 0}, &counts, err);
+    if (!m->recent) {
+        uint64_t pause = m->listing_us * LISTING_SHARE;
+        *full_at = pause < FULL_EVERY_US_MIN ? 0 : now + (pause > FULL_EVERY_US_MAX ? FULL_EVERY_US_MAX : pause);
+    }
+    m->recent = false;
+    tell(&counts);
+    return ok;
+}
+
+static uint64_t rest_us(const struct merger *m, uint64_t full_at)
+{
+    uint64_t now = m->io->world->monotonic_us(m->io), every = m->config->merge_every_us;
+    return full_at && full_at < now + every ? (full_at > now ? full_at - now : 0) : every;
+}
+
 void merger_run(struct merger *m)
 {
     uint64_t backoff = BACKOFF_US_MIN, full_at = 0;
     while (!atomic_load(&m->stop)) {
-        struct merge_counts counts = {0};
         struct err err = {0};
-        uint64_t now = m->io->world->monotonic_us(m->io);
-        m->recent = now < full_at;
-        bool ok = merger_pass(m, (struct span){NULL, 0}, (struct span){NULL, 0}, &counts, &err);
-        if (!m->recent) {
-            uint64_t pause = m->listing_us * LISTING_SHARE;
-            full_at = now + (pause > FULL_EVERY_US_MAX ? FULL_EVERY_US_MAX : pause);
-        }
-        m->recent = false;
-        tell(&counts);
+        bool ok = one_pass(m, &full_at, &err);
         if (ok) {
             note_trouble(m, NULL);
             backoff = BACKOFF_US_MIN;
-            rest(m, m->config->merge_every_us, true);
+            rest(m, rest_us(m, full_at), true);
         } else if (err.cls != ERR_STOPPED) {
             note_trouble(m, &err);
             full_at = 0;
