@@ -62,7 +62,7 @@ static int run(const struct source_config *s, const struct command_args *a, cons
     buf_init(&p.line, (size_t)128 << 20);
     struct transform_sink sink = {.ctx = &p, .emit = print_row, .dead = print_dead};
     struct transform_result r = {0};
-    bool ok = transform_new(s, 0, &t, &err) && transform_run(t, &e, &sink, &r, &err);
+    bool ok = (t = transform_new(s, 0, &err)) != NULL && transform_run(t, &e, &sink, &r, &err);
     transform_free(&t);
     buf_release(&p.line);
     if (!ok)

@@ -36,8 +36,9 @@ void entries_facts(struct entries *e, const struct entry *entry, struct event_fa
     if (!s || entry->kind != ENTRY_EVENT)
         return;
     struct transform **t = &e->transforms[s - e->config->sources];
-    struct err err;
-    if (*t || transform_new(s, 0, t, &err))
+    if (!*t)
+        *t = transform_new(s, 0, NULL);
+    if (*t)
         transform_facts(*t, &entry->message, ret);
 }
 
