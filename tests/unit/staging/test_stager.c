@@ -202,7 +202,7 @@ START_TEST(what_is_past_is_removed_in_time)
     size_t n = (size_t)snprintf(body, sizeof(body), "{\"id\":\"e\",\"type\":\"order.new\",\"o\":{\"id\":1,\"pad\":\"");
     memset(body + n, 'x', sizeof(body) - n);
     memcpy(body + sizeof(body) - 4, "\"}}", 4);
-    w.config.retain_raw_us = DAY_US;
+    w.config.retain_raw_us = UINT64_C(60) * 1000000;
     for (unsigned i = 0; i < 40; i++)
         world_append(&w, LANE_EVENTS, "acme", body, DAY_ZERO - 2000 * DAY_US);
     struct stager *s = world_stager(&w);
