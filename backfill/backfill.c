@@ -74,7 +74,10 @@ static bool make_plan(const struct backfill_opts *o, struct plan *p, struct err 
     return true;
 }
 
-/* One at a time for a source, whoever runs it. */
+#define LOCK_WAIT_US (UINT64_C(15) * 1000000) /* a run that was asked to stop ends with its page */
+#define LOCK_LOOK_US 50000
+
+/* One at a time for a source, whoever runs it. One that is just stopping is waited for. */
 static int take_lock(const struct backfill_opts *o, struct err *err)
 {
     char path[4352];
@@ -84,7 +87,13 @@ static int take_lock(const struct backfill_opts *o, struct err *err)
         err_sys(err, ERR_DURABLE, "cannot open %s", path);
         return -1;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    uint64_t until = o->io->world->monotonic_us(o->io) + LOCK_WAIT_US;
+    bool got = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    while (!got && o->io->world->monotonic_us(o->io) < until && !(o->stop && *o->stop)) {
+        o->io->world->sleep_us(o->io, LOCK_LOOK_US);
+        got = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    }
+    if (!got) {
         close(fd);
         err_set(err, ERR_TRANSIENT, "a backfill of %s is running already; `sluice status %s` shows it", o->source->name, o->source->name);
         return -1;

@@ -32,6 +32,7 @@ class History:
         self.changes = []
         self.live = {t: {} for t in TABLES}
         self.final_keys = set()  # never deleted any more: a wrong clock may touch them
+        self.touched = {}  # ticket -> second of its last change
         self._make(objects)
 
     # -- making -----------------------------------------------------------------------------------------------------
@@ -109,6 +110,10 @@ class History:
 
     def _apply(self, second, table, verb, key):
         rows = self.live[table]
+        if table == "tickets":
+            # What no page carries (body, votes) can only come from events, so no pull could settle two of the same second.
+            second = max(second, self.touched.get(key, 0) + 1)
+            self.touched[key] = second
         if verb == "created":
             rows[key] = self._fresh(table, key, second)
         elif verb != "deleted":

@@ -30,6 +30,7 @@ class Provider:
         self.born = {}  # (table, key) -> order of creation, kept when deleted: a cursor may stand on it
         self.log = []
         self.clock_s = None
+        self.second = history.now_s - history.span_s
         self.faults, self.fault_rate = list(faults), 0.0
         self.pages = self.waits = self.errors = self.refused = 0
         self.server = None
@@ -47,12 +48,13 @@ class Provider:
                 self.rows[c.table][c.key] = c.state
             self.born.setdefault((c.table, c.key), len(self.born))
             self.log.append(c.event)
+            self.second = max(self.second, c.second)
         self.happened = max(self.happened, min(n, len(self.history.changes)))
 
     def now_s(self):
         if self.clock_s is not None:
             return self.clock_s
-        return self.history.changes[self.happened - 1].second if self.happened else self.history.now_s - self.history.span_s
+        return self.second
 
     # -- pages ------------------------------------------------------------------------------------------------------
     def cursor_page(self, table, query):
@@ -121,6 +123,9 @@ class Provider:
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
+
+            def handle_error(self, request, client_address):
+                pass  # a puller that was killed: no news
 
         self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
