@@ -1,0 +1,95 @@
+#include "server/counts.h"
+#include "core/mem.h"
+#include <stdlib.h>
+
+static const char *const outcome_names[OUT_COUNT] = {
+    "accepted",       "duplicate", "handshake",    "bad_signature", "expired",     "missing_header", "malformed",
+    "cannot_judge",   "too_large", "bad_method",   "bad_request",   "unavailable", "aborted",
+};
+
+const char *outcome_name(enum outcome o)
+{
+    return outcome_names[o];
+}
+
+bool outcome_rejects(enum outcome o)
+{
+    return o != OUT_ACCEPTED && o != OUT_DUPLICATE && o != OUT_HANDSHAKE;
+}
+
+void counts_init(struct counts *c, size_t n_sources, uint64_t mark)
+{
+    *c = (struct counts){.n = n_sources, .mark = mark};
+    pthread_mutex_init(&c->lock, NULL);
+    c->sources = mem_alloc((n_sources + 1) * sizeof *c->sources);
+}
+
+void counts_release(struct counts *c)
+{
+    if (!c->sources)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    free(c->sources);
+    c->sources = NULL;
+}
+
+void counts_arrive(struct counts *c, size_t source)
+{
+    pthread_mutex_lock(&c->lock);
+    c->sources[source].received++;
+    c->sources[source].live.in_flight++;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void finish_locked(struct counts *c, size_t source, enum outcome o, uint64_t now_us)
+{
+    struct source_counts *live = &c->sources[source].live;
+    live->by_outcome[o]++;
+    live->in_flight--;
+    if (outcome_rejects(o)) {
+        live->last_rejected_us = now_us;
+        live->last_rejected = o;
+    } else {
+        live->last_accepted_us = now_us;
+    }
+}
+
+void counts_finish(struct counts *c, size_t source, enum outcome o, uint64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    finish_locked(c, source, o, now_us);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void counts_stored(struct counts *c, size_t source, uint64_t seq, uint64_t now_us)
+{
+    pthread_mutex_lock(&c->lock);
+    finish_locked(c, source, OUT_ACCEPTED, now_us);
+    c->mark = seq;
+    pthread_mutex_unlock(&c->lock);
+}
+
+void counts_unknown(struct counts *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->unknown++;
+    pthread_mutex_unlock(&c->lock);
+}
+
+void counts_books(struct counts *c, struct books *ret, uint64_t *ret_mark)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->n; i++) {
+        const struct source_count *s = &c->sources[i];
+        struct books *b = &ret[i];
+        *b = (struct books){.received = s->received - s->live.in_flight,
+                            .handshake = s->live.by_outcome[OUT_HANDSHAKE],
+                            .duplicate = s->live.by_outcome[OUT_DUPLICATE],
+                            .journalled = s->live.by_outcome[OUT_ACCEPTED]};
+        for (int o = 0; o < OUT_COUNT; o++)
+            if (outcome_rejects((enum outcome)o))
+                b->rejected += s->live.by_outcome[o];
+    }
+    *ret_mark = c->mark;
+    pthread_mutex_unlock(&c->lock);
+}

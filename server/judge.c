@@ -1,0 +1,269 @@
+/* A complete request: is it genuine, is it a handshake, is it there already; else it goes into the journal. */
+#include "server/door.h"
+#include "core/mem.h"
+#include <stdio.h>
+
+/* ---- workspaces ---- */
+
+static struct workspace *take_workspace(struct server *s)
+{
+    pthread_mutex_lock(&s->work_lock);
+    struct workspace *w = s->idle_work;
+    if (w)
+        s->idle_work = w->next;
+    pthread_mutex_unlock(&s->work_lock);
+    if (!w) {
+        w = mem_alloc(sizeof *w);
+        w->verify = verify_scratch_new();
+        buf_init(&w->text, (size_t)1 << 20);
+    }
+    return w;
+}
+
+static void give_workspace(struct server *s, struct workspace *w)
+{
+    buf_clear(&w->text);
+    pthread_mutex_lock(&s->work_lock);
+    w->next = s->idle_work;
+    s->idle_work = w;
+    pthread_mutex_unlock(&s->work_lock);
+}
+
+/* ---- handshakes ---- */
+
+static const struct handshake_rule *handshake_of(const struct request *r, bool verified, const struct scope *scope)
+{
+    const struct manifest *m = r->source->manifest;
+    for (size_t i = 0; i < m->n_handshakes; i++) {
+        const struct handshake_rule *h = &m->handshakes[i];
+        if (h->verified == verified && conditions_hold(h->when, h->n_when, scope))
+            return h;
+    }
+    return NULL;
+}
+
+static enum MHD_Result shake(struct request *r, const struct handshake_rule *h, const struct scope *scope, struct buf *text)
+{
+    struct err err = {0};
+    buf_clear(text);
+    if (!template_render(&h->text, scope, text, &err))
+        return answer_outcome(r, OUT_MALFORMED);
+    request_finish(r, OUT_HANDSHAKE);
+    return answer_text(r, h->status, buf_span(text), h->content_type ? h->content_type : "text/plain");
+}
+
+/* ---- duplicates ---- */
+
+/* The event's id and its body, since ids are often not signed. No id, no judgement: two equal bodies may be two events. */
+static void find_duplicate_key(struct request *r, struct scope *scope, struct buf *text)
+{
+    const struct event_rule *rule = &r->source->manifest->event;
+    struct err ignored;
+    if (rule->has_each) {
+        struct buf none;
+        buf_init(&none, 256);
+        struct value list = path_eval(&rule->each, scope, &none);
+        scope->event = list.kind == VALUE_JSON ? json_at(list.json, 0) : (struct json){0};
+        buf_release(&none);
+    } else {
+        scope->event = scope->body;
+    }
+    buf_clear(text);
+    buf_addz(text, r->source->config->name);
+    buf_addc(text, 0);
+    size_t before = text->n;
+    if (!rule->id_is_body_hash && (!template_render(&rule->id, scope, text, &ignored) || text->n == before))
+        return;
+    struct hash128 body = hash128(r->message.body);
+    buf_addc(text, 0);
+    buf_add_u64(text, body.lo);
+    buf_add_u64(text, body.hi);
+    if (buf_ok(text))
+        r->dedupe = hash128(buf_span(text));
+}
+
+static bool has_key(const struct request *r)
+{
+    return r->dedupe.lo || r->dedupe.hi;
+}
+
+/* ---- credentials ---- */
+
+/* Copies the target with the parameter's value replaced. */
+static void blank_query(struct request *r, const char *parameter, const char *with)
+{
+    struct span query, path = span_cut(r->message.url, '?', &query);
+    struct buf name;
+    buf_init(&name, 4096);
+    size_t at = r->blanked.n;
+    buf_adds(&r->blanked, path);
+    for (char sep = '?'; query.p; sep = '&') {
+        struct span value, field = span_cut(query, '&', &query);
+        struct span key = span_cut(field, '=', &value);
+        buf_clear(&name);
+        bool ours = percent_decode(&name, key, true) && span_eqz(buf_span(&name), parameter);
+        buf_addc(&r->blanked, sep);
+        buf_adds(&r->blanked, ours ? key : field);
+        if (ours)
+            buf_addf(&r->blanked, "=%s", with);
+    }
+    buf_release(&name);
+    r->message.url = (struct span){r->blanked.p + at, r->blanked.n - at};
+}
+
+static void blank_header(struct request *r, const char *name, struct span with)
+{
+    for (size_t i = 0; i < r->message.n_headers; i++)
+        if (span_ieq(r->headers[i].name, span_of(name)))
+            r->headers[i].value = with;
+}
+
+/* Where a header or parameter is itself the credential, its secret's id takes its place. */
+static bool blank_credentials(struct request *r, const struct verify_result *found)
+{
+    static const char *const always[] = {"Authorization", "Proxy-Authorization", "Cookie"};
+    const struct manifest *m = r->source->manifest;
+    size_t shared = 0;
+    for (size_t i = 0; i < m->n_schemes; i++)
+        shared += m->schemes[i].algorithm == ALG_TOKEN || m->schemes[i].algorithm == ALG_BASIC;
+    /* Reserved at once: what was put there before must not move. */
+    if (shared && !buf_reserve(&r->blanked, shared * (2 * r->message.url.n + 256)))
+        return false;
+    for (size_t i = 0; shared && i < m->n_schemes; i++) {
+        const struct scheme *s = &m->schemes[i];
+        if (s->algorithm != ALG_TOKEN && s->algorithm != ALG_BASIC)
+            continue;
+        char with[16 + SECRET_ID_MAX] = "redacted";
+        if (found->scheme && strcmp(found->scheme, s->name) == 0)
+            snprintf(with, sizeof with, "secret:%s", found->secret);
+        size_t at = r->blanked.n;
+        buf_addz(&r->blanked, with);
+        for (const char **name = s->signature.headers; name && *name; name++)
+            blank_header(r, *name, (struct span){r->blanked.p + at, strlen(with)});
+        if (s->signature.query)
+            blank_query(r, s->signature.query, with);
+    }
+    for (size_t i = 0; i < sizeof always / sizeof always[0]; i++) {
+        bool told = false; /* the id stands there already */
+        struct span value = http_header(&r->message, span_of(always[i]), NULL);
+        told = span_starts(value, SPAN_LIT("secret:"));
+        if (!told)
+            blank_header(r, always[i], SPAN_LIT("redacted"));
+    }
+    return buf_ok(&r->blanked);
+}
+
+/* ---- storing ---- */
+
+/* The committer's thread; the request is its own again as soon as its connection is resumed. */
+static void stored(struct ticket *t, const struct err *err)
+{
+    struct request *r = (struct request *)(void *)t; /* the ticket is its first member */
+    struct server *s = r->server;
+    if (!err) {
+        uint64_t now = s->io->world->now_us(s->io);
+        if (has_key(r))
+            seen_add(s->seen, r->dedupe, now + r->source->duplicate_us);
+        counts_stored(&s->counts, r->source_index, t->seq, now);
+        r->finished = true;
+        r->outcome = OUT_ACCEPTED;
+        r->stored = true;
+    }
+    r->phase = PHASE_COMMITTED;
+    MHD_resume_connection(r->connection);
+    atomic_fetch_sub(&s->pending, 1); /* from here on the server may be gone */
+}
+
+/* Goes on with an answer that is known without the journal, in the way of a suspended request. */
+static enum MHD_Result store(struct request *r, const struct verify_result *found)
+{
+    struct server *s = r->server;
+    struct err err = {0};
+    atomic_fetch_add(&s->pending, 1);
+    if (atomic_load(&s->closed) || !blank_credentials(r, found)) {
+        atomic_fetch_sub(&s->pending, 1);
+        return answer_outcome(r, OUT_UNAVAILABLE);
+    }
+    struct entry e = {.kind = ENTRY_EVENT,
+                      .received_us = r->verified_us,
+                      .source = span_of(r->source->config->name),
+                      .message = r->message,
+                      .scheme = span_of(found->scheme ? found->scheme : ""),
+                      .secret_id = span_of(found->secret),
+                      .verified_us = found->scheme ? r->verified_us : 0,
+                      .dedupe = r->dedupe};
+    r->phase = PHASE_COMMITTING;
+    r->ticket.done = stored;
+    MHD_suspend_connection(r->connection);
+    if (!lane_append(s->lane, &e, &r->ticket, &err)) {
+        r->phase = PHASE_COMMITTED;
+        MHD_resume_connection(r->connection);
+        atomic_fetch_sub(&s->pending, 1);
+        return MHD_YES;
+    }
+    gather_release(r); /* the lane has its own copy; the request cannot end before this thread returns */
+    return MHD_YES;
+}
+
+/* ---- judging ---- */
+
+static const enum outcome outcomes[] = {
+    [VERDICT_OK] = OUT_ACCEPTED,           [VERDICT_BAD_SIGNATURE] = OUT_BAD_SIGNATURE,
+    [VERDICT_EXPIRED] = OUT_EXPIRED,       [VERDICT_MISSING_HEADER] = OUT_MISSING_HEADER,
+    [VERDICT_MALFORMED] = OUT_MALFORMED,   [VERDICT_CANNOT_JUDGE] = OUT_CANNOT_JUDGE,
+};
+
+static enum verdict verify(struct request *r, struct workspace *w, struct verify_result *found)
+{
+    struct door_source *source = r->source;
+    struct span query;
+    buf_clear(&w->text);
+    buf_addz(&w->text, source->public_url);
+    (void)span_cut(r->message.url, '?', &query);
+    if (w->text.n && query.p) {
+        buf_addc(&w->text, '?');
+        buf_adds(&w->text, query);
+    }
+    enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify, found);
+    if (v == VERDICT_OK)
+        atomic_store(&source->last_used_us[found->secret_index], r->verified_us);
+    return v;
+}
+
+static enum MHD_Result judge(struct request *r, struct workspace *w)
+{
+    struct server *s = r->server;
+    const struct door_source *source = r->source;
+    const struct handshake_rule *h;
+    struct scope scope = {.message = &r->message, .config = source->pairs, .n_config = source->n_pairs};
+    struct verify_result found = {0};
+    struct err ignored;
+    r->verified_us = s->io->world->now_us(s->io);
+    if (source->reads_json && !source->manifest->body_is_form && !json_parse(r->message.body, &scope.body, &ignored))
+        scope.body = (struct json){0};
+    if ((h = handshake_of(r, false, &scope)))
+        return shake(r, h, &scope, &w->text);
+    if (!span_eqz(r->message.method, "POST"))
+        return answer_outcome(r, OUT_BAD_METHOD);
+    if (source->verifier) {
+        enum verdict v = verify(r, w, &found);
+        if (v != VERDICT_OK)
+            return answer_outcome(r, outcomes[v]);
+    }
+    if ((h = handshake_of(r, true, &scope)))
+        return shake(r, h, &scope, &w->text);
+    if (source->has_id)
+        find_duplicate_key(r, &scope, &w->text);
+    if (has_key(r) && seen_has(s->seen, r->dedupe, r->verified_us))
+        return answer_outcome(r, OUT_DUPLICATE);
+    return store(r, &found);
+}
+
+enum MHD_Result judge_request(struct request *r)
+{
+    struct server *s = r->server;
+    struct workspace *w = take_workspace(s);
+    enum MHD_Result result = judge(r, w);
+    give_workspace(s, w);
+    return result;
+}
