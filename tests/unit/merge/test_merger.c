@@ -2,6 +2,8 @@
 #include "staged.h"
 #include "core/log.h"
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 static const struct put first[] = {
     {.key = "{\"id\":1}", .version = "1", .observed = 1, .row = "{\"id\":1,\"a\":1}"},
@@ -159,6 +161,119 @@ START_TEST(two_tables_of_one_name_are_refused)
 }
 END_TEST
 
+/* A table that has to be built anew waits; the others go on. */
+START_TEST(a_table_whose_key_changed_waits_alone)
+{
+    struct staged s;
+    struct err err = {0};
+    char key[STORE_KEY_MAX];
+    struct buf text = {0};
+    staged_init(&s);
+    const char *refund_key[] = {"id", NULL};
+    struct table_rule rules[2] = {s.w.rule, s.w.rule};
+    rules[1].name = "refunds";
+    rules[1].key = refund_key;
+    s.w.manifest.tables = rules;
+    s.w.manifest.n_tables = 2;
+    staged_start(&s);
+    staged_rows(&s, "events", 1, first, 2);
+    staged_pass_ok(&s);
+    merger_free(&s.merger);
+    s.w.key[0] = "number";
+    staged_start(&s);
+    staged_rows(&s, "events", 11, second, 3);
+    struct row row = row_of(&s.w, &first[0]);
+    row.table = SPAN_LIT("refunds");
+    row_write(&text, &row);
+    object_key("refunds", "events", 1, key);
+    staged_write(&s, key, buf_span(&text), 0);
+    ck_assert(!staged_pass(&s, &err));
+    ck_assert_int_eq(err.cls, ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(err.msg, "acme_orders"));
+    ck_assert_uint_eq(s.counts.objects, 1);
+    ck_assert_int_eq(number(&s.w, "SELECT count(*) FROM acme_refunds"), 1);
+    ck_assert_int_eq(number(&s.w, "SELECT count(*) FROM _sluice_inputs"), 2);
+    buf_release(&text);
+    staged_done(&s);
+}
+END_TEST
+
+/* ---- killed at any instant ---- */
+
+#define KILL_OBJECTS 5
+#define KILL_ROWS 7000
+
+static void write_history(struct staged *s)
+{
+    struct buf text = {0};
+    char name[STORE_KEY_MAX], key[32], version[16], json[64];
+    for (unsigned o = 0; o < KILL_OBJECTS; o++) {
+        buf_clear(&text);
+        for (unsigned i = 0; i < KILL_ROWS; i++) {
+            unsigned n = o * KILL_ROWS + i;
+            snprintf(key, sizeof(key), "{\"id\":%u}", n * 7919u % 900u);
+            snprintf(version, sizeof(version), "%08u", n * 2654435761u % 99991u);
+            snprintf(json, sizeof(json), "{\"n\":%u,\"o%u\":1}", n, o);
+            struct put p = {.op = n % 11 ? ROW_UPSERT : ROW_DELETE, .key = key, .version = version,
+                            .observed = (int)(n % 977), .row = n % 11 ? json : NULL};
+            struct row row = row_of(&s->w, &p);
+            row_write(&text, &row);
+        }
+        object_key("orders", "events", o * 10 + 1, name);
+        staged_write(s, name, buf_span(&text), 0);
+    }
+    buf_release(&text);
+}
+
+static void merge_until_killed(struct staged *s, unsigned after_us)
+{
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        struct merger_opts o = {.config = &s->config, .store = s->store, .io = io_posix()};
+        struct merge_counts counts = {0};
+        bool ok = merger_new(&o, &s->merger, NULL) && merger_pass(s->merger, (struct span){NULL, 0}, (struct span){NULL, 0}, &counts, NULL);
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    usleep(after_us);
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+}
+
+static void dump_all(const struct staged *s, struct buf *out)
+{
+    query(&s->w, "SELECT * FROM acme_orders ORDER BY id", out);
+    query(&s->w, "SELECT _sluice_shape, id, _sluice_version, _sluice_live, _sluice_deleted_at FROM _sluice_acme_orders ORDER BY 2, 1",
+          out);
+    query(&s->w, "SELECT objects, rows, inserted - deleted AS live, inserted + updated + deleted + kept_out AS all_rows"
+                 " FROM _sluice_counts", out);
+}
+
+START_TEST(a_killed_merge_is_made_good)
+{
+    struct staged s;
+    struct buf expected = {0}, got = {0};
+    staged_init(&s);
+    write_history(&s);
+    staged_start(&s);
+    staged_pass_ok(&s);
+    dump_all(&s, &expected);
+    merger_free(&s.merger);
+    world_wipe(&s.w);
+    for (unsigned round = 0; round < 12; round++)
+        merge_until_killed(&s, 20000 + round * 90000);
+    staged_start(&s);
+    staged_pass_ok(&s);
+    dump_all(&s, &got);
+    ck_assert_str_eq(buf_z(&got), buf_z(&expected));
+    buf_release(&expected);
+    buf_release(&got);
+    staged_done(&s);
+}
+END_TEST
+
 static void *follow(void *ctx)
 {
     merger_run(ctx);
@@ -245,6 +360,8 @@ static TCase *make(void)
     tcase_add_test(tc, tables_not_in_use_are_left_alone);
     tcase_add_test(tc, the_second_merger_is_told_who_is_first);
     tcase_add_test(tc, two_tables_of_one_name_are_refused);
+    tcase_add_test(tc, a_table_whose_key_changed_waits_alone);
+    tcase_add_test(tc, a_killed_merge_is_made_good);
     tcase_add_test(tc, following_takes_what_comes_and_tells_trouble);
     tcase_add_test(tc, many_small_objects);
     return tc;
