@@ -50,7 +50,8 @@ struct listen_addr {
 struct config {
     struct arena *arena;
     const char *file, *dir; /* absolute */
-    struct listen_addr listen, admin;
+    struct listen_addr listen, admin; /* admin.host NULL: none */
+    struct secret_ref admin_token;    /* at NULL: none */
     const char *data_dir; /* absolute */
     const char *public_url;
     struct source_config *sources;
@@ -60,6 +61,8 @@ struct config {
     const char *merge_db; /* of merge.target sqlite:… */
     uint64_t merge_every_us;
     uint64_t retain_raw_us;
+    uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */
+    uint64_t retain_runs_us;       /* retention.runs */
     uint64_t journal_max_bytes, journal_reserve_bytes, segment_bytes;
     uint64_t body_bytes_max;       /* limits.body */
     uint32_t header_bytes_max;     /* limits.headers */
@@ -68,6 +71,8 @@ struct config {
     unsigned threads;              /* limits.threads: epoll workers */
     uint64_t drain_us;
     bool log_json;
+    const char **idle_keys; /* keys in the file that nothing in this version acts on; config_warnings tells of them */
+    size_t n_idle_keys;
 };
 
 /* `file` NULL: ./sluice.yaml, then /etc/sluice/sluice.yaml. Mistakes in the report; then ERR_CONFIG. */

@@ -1,118 +1,77 @@
 /* The keys outside of sources, as rows; reading them by their rows. */
 #include "config/internal.h"
 #include "core/clock.h"
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define AT(field) offsetof(struct config, field)
+#define AT(field) offsetof(struct config, field), sizeof(((struct config *)0)->field)
+#define NOWHERE 0, 0
 #define KIB UINT64_C(1024)
-#define SECOND UINT64_C(1000000)
+#define MIB (1024 * KIB)
+#define MS UINT64_C(1000)
+#define SECOND (1000 * MS)
+#define DAY (86400 * SECOND)
+#define BODY_MAX (256 * MIB)
 
 const struct key_row config_keys[] = {
-    {"listen", KEY_ADDRESS, AT(listen), "127.0.0.1:8080", 0, 0, NULL, "where providers post to: host:port; port 0 takes a free one"},
+    {"listen", KEY_ADDRESS, AT(listen), "127.0.0.1:8080", 0, 0, NULL, "where providers post to; port 0 takes a free one", false},
     {"public_url", KEY_URL, AT(public_url), "", 0, 0, NULL,
-     "the address under which providers reach this listener; for schemes that sign the URL, and for registration"},
-    {"data_dir", KEY_PATH, AT(data_dir), "./data", 0, 0, NULL, "journal, state, staging and tables; one process at a time writes it"},
-    {"ack", KEY_WORD, SIZE_MAX, "journal", 0, 0, "journal", "2xx is sent after the journal's fdatasync"},
-    {"staging.objects.url", KEY_URL, AT(objects_dir), "file://./data/staging", 0, 0, NULL, "where staged objects go: file://folder"},
-    {"staging.objects.cut_bytes", KEY_SIZE, AT(cut_bytes), "64MiB", KIB, 0, NULL, "an object is cut when this much text is in it"},
-    {"staging.objects.cut_age", KEY_DURATION, AT(cut_age_us), "60s", 1000, 0, NULL, "or when its oldest entry is this old"},
-    {"merge.target", KEY_URL, AT(merge_db), "sqlite:./data/tables.db", 0, 0, NULL, "the tables: sqlite:file"},
-    {"merge.every", KEY_DURATION, AT(merge_every_us), "1s", 1000, 0, NULL, "how often staged objects are looked for"},
-    {"retention.raw", KEY_DURATION, AT(retain_raw_us), "7d", 0, 0, NULL, "how long raw entries stay in the journal once they are staged"},
-    {"journal.max", KEY_SIZE, AT(journal_max_bytes), "20GiB", 1024 * KIB, 0, NULL, "the journal's size at which deliveries are answered 503"},
-    {"journal.reserve", KEY_SIZE, AT(journal_reserve_bytes), "256MiB", 0, 0, NULL, "free disk below which deliveries are answered 503"},
-    {"journal.segment", KEY_SIZE, AT(segment_bytes), "64MiB", 64 * KIB, 4096 * 1024 * KIB, NULL, "a new segment file begins at this size"},
-    {"limits.body", KEY_SIZE, AT(body_bytes_max), "26MiB", KIB, 256 * 1024 * KIB, NULL, "largest body of a delivery (413 above)"},
-    {"limits.headers", KEY_SIZE, AT(header_bytes_max), "32KiB", 4 * KIB, 1024 * KIB, NULL, "memory for the headers of one request"},
-    {"limits.connections", KEY_NUMBER, AT(connections_max), "4096", 1, 100000, NULL, "open connections in all"},
-    {"limits.idle", KEY_DURATION, AT(idle_us), "30s", SECOND, 3600 * SECOND, NULL, "a connection that sends nothing is closed after this"},
-    {"limits.request", KEY_DURATION, AT(request_us), "60s", SECOND, 3600 * SECOND, NULL, "longest time of one whole request"},
-    {"limits.threads", KEY_NUMBER, AT(threads), "0", 0, 64, NULL, "epoll workers; 0: as many as cores, at most 4"},
-    {"drain_delay", KEY_DURATION, AT(drain_us), "0s", 0, 600 * SECOND, NULL, "how long requests are still taken after SIGTERM"},
-    {"log.format", KEY_WORD, AT(log_json), "logfmt", 0, 0, "logfmt json", "the form of log lines on stderr"},
-    {NULL, 0, 0, NULL, 0, 0, NULL, NULL},
+     "the address under which providers reach this listener; for schemes that sign the URL, and for registration", false},
+    {"admin.listen", KEY_ADDRESS, AT(admin), "", 0, 0, NULL, "where metrics and health are served", true},
+    {"admin.token_file", KEY_SECRET, AT(admin_token), "", 0, 0, NULL, "the file with the token that the admin listener asks for", true},
+    {"data_dir", KEY_PATH, AT(data_dir), "./data", 0, 0, NULL, "the journal and the state; one process at a time writes it", false},
+    {"ack", KEY_WORD, NOWHERE, "journal", 0, 0, "journal", "a 2xx is sent after the journal's fdatasync", false},
+    {"staging.objects.url", KEY_URL, AT(objects_dir), "file://./data/staging", 0, 0, NULL, "where staged objects go: file://folder", false},
+    {"staging.objects.cut_bytes", KEY_SIZE, AT(cut_bytes), "64MiB", KIB, 0, NULL, "an object is cut when this much text is in it", false},
+    {"staging.objects.cut_age", KEY_DURATION, AT(cut_age_us), "60s", MS, DAY, NULL, "or when its oldest entry is this old", false},
+    {"merge.target", KEY_URL, AT(merge_db), "sqlite:./data/tables.db", 0, 0, NULL, "the tables: sqlite:file", false},
+    {"merge.every", KEY_DURATION, AT(merge_every_us), "1s", MS, DAY, NULL, "how often staged objects are looked for", false},
+    {"retention.raw", KEY_DURATION, AT(retain_raw_us), "7d", 0, 0, NULL, "how long raw entries stay in the journal once they are staged", false},
+    {"retention.rejected", KEY_NUMBER, AT(rejected_max), "100", 0, 100000, NULL, "how many of the last rejected requests are kept for each source", true},
+    {"retention.runs", KEY_DURATION, AT(retain_runs_us), "90d", 0, 0, NULL, "how long the history of pulls is kept", true},
+    {"journal.max", KEY_SIZE, AT(journal_max_bytes), "20GiB", MIB, 0, NULL, "the journal's size at which deliveries are answered 503", false},
+    {"journal.reserve", KEY_SIZE, AT(journal_reserve_bytes), "256MiB", 0, 0, NULL, "free disk below which deliveries are answered 503", false},
+    {"journal.segment", KEY_SIZE, AT(segment_bytes), "64MiB", 64 * KIB, 4096 * MIB, NULL, "a new segment file begins at this size", false},
+    {"limits.body", KEY_SIZE, AT(body_bytes_max), "26MiB", KIB, BODY_MAX, NULL, "largest body of a delivery (413 above)", false},
+    {"limits.headers", KEY_SIZE, AT(header_bytes_max), "32KiB", 4 * KIB, MIB, NULL, "memory for the headers of one request (431 above)", false},
+    {"limits.connections", KEY_NUMBER, AT(connections_max), "4096", 1, 100000, NULL, "open connections in all", false},
+    {"limits.idle", KEY_DURATION, AT(idle_us), "30s", SECOND, 3600 * SECOND, NULL, "a connection that sends nothing is closed after this", false},
+    {"limits.request", KEY_DURATION, AT(request_us), "60s", SECOND, 3600 * SECOND, NULL, "longest time of one whole request", false},
+    {"limits.threads", KEY_NUMBER, AT(threads), "0", 0, 64, NULL, "epoll workers; 0: as many as cores, at most 4", false},
+    {"drain_delay", KEY_DURATION, AT(drain_us), "0s", 0, 600 * SECOND, NULL, "how long requests are still taken after SIGTERM", false},
+    {"log.format", KEY_WORD, AT(log_json), "logfmt", 0, 0, "logfmt json", "the form of log lines on stderr", false},
+    {NULL, 0, 0, 0, NULL, 0, 0, NULL, NULL, false},
 };
 
-/* ${VAR} or ${VAR:-default} at p; appends its value. Returns what follows the brace, or NULL after a message. */
-static const char *add_variable(struct loading *l, const struct yaml_node *n, const char *p, const char *end, struct buf *out)
-{
-    const char *close = memchr(p, '}', (size_t)(end - p));
-    if (!close) {
-        report_at(l->r, n, "'${' without its '}'");
-        return NULL;
-    }
-    struct span inside = {p + 2, (size_t)(close - p - 2)}, fallback = {NULL, 0}, name = inside;
-    for (size_t i = 0; i + 1 < inside.n; i++)
-        if (inside.p[i] == ':' && inside.p[i + 1] == '-') {
-            name = (struct span){inside.p, i};
-            fallback = span_skip(inside, i + 2);
-            break;
-        }
-    char *z = arena_dup(l->c->arena, name);
-    const char *value = getenv(z);
-    if (value && *value)
-        buf_addz(out, value);
-    else if (fallback.p)
-        buf_adds(out, fallback);
-    else {
-        report_at(l->r, n, "the variable %s is not set; ${%s:-default} gives it a default", z, z);
-        return NULL;
-    }
-    return close + 1;
-}
+const struct later_row config_later[] = {
+    {"ack=kafka", "it comes with the Kafka sink; `ack: journal` is what there is"},
+    {"staging.kafka", "the Kafka sink; rows are staged as objects"},
+    {"tls", "the listener speaks HTTP; put it behind a proxy that ends TLS"},
+    {"trusted_proxies", "forwarded addresses are not read, the peer's own is logged"},
+    {NULL, NULL},
+};
 
-bool config_scalar(struct loading *l, const struct yaml_node *n, const char **ret)
+static bool digits(const char *z, uint64_t *ret)
 {
-    if (yaml_kind(n) != YAML_SCALAR) {
-        report_at(l->r, n, "must be a single value");
-        return false;
-    }
-    struct span text = yaml_text(n);
-    struct buf out;
-    buf_init(&out, 1 << 16);
-    const char *p = text.p, *end = text.p + text.n;
-    while (p && p < end) {
-        if (p + 1 < end && p[0] == '$' && p[1] == '{')
-            p = add_variable(l, n, p, end, &out);
-        else
-            buf_addc(&out, *p++);
-    }
-    bool ok = p || !text.n;
-    if (ok)
-        *ret = arena_dup(l->c->arena, buf_span(&out));
-    buf_release(&out);
-    return ok;
-}
-
-const char *config_path(struct loading *l, struct span path)
-{
-    struct buf out;
-    buf_init(&out, 1 << 16);
-    if (path.n && path.p[0] == '/')
-        buf_adds(&out, path);
-    else
-        buf_addf(&out, "%s/%.*s", l->c->dir, SPAN_ARG(span_starts(path, SPAN_LIT("./")) ? span_skip(path, 2) : path));
-    const char *z = arena_dup(l->c->arena, buf_span(&out));
-    buf_release(&out);
-    return z;
+    return clock_parse_digits(span_of(z), 'u', ret);
 }
 
 static void set_address(struct loading *l, const struct yaml_node *n, const char *text, struct listen_addr *at)
 {
+    if (!*text)
+        return; /* the fallback of what is optional */
     const char *colon = strrchr(text, ':');
-    char *end;
-    unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-    if (!colon || colon == text || !colon[1] || *end || port > 65535) {
-        report_at(l->r, n, "'%s' is no address; write host:port, such as 127.0.0.1:8080", text);
+    uint64_t port = 0;
+    struct span host = {text, colon ? (size_t)(colon - text) : 0};
+    if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        host = (struct span){host.p + 1, host.n - 2};
+    else if (memchr(host.p, ':', host.n))
+        host.n = 0; /* an IPv6 address without its brackets: where the port begins is a guess */
+    if (!host.n || memchr(host.p, ' ', host.n) || memchr(host.p, '/', host.n) || !digits(colon + 1, &port) || port > 65535) {
+        report_at(l->r, n, "'%s' is no address; write host:port, such as 127.0.0.1:8080 or [::1]:8080", config_shown(l, n, text));
         return;
     }
-    struct span host = {text, (size_t)(colon - text)};
-    if (host.p[0] == '[' && host.p[host.n - 1] == ']')
-        host = (struct span){host.p + 1, host.n - 2};
     at->host = arena_dup(l->c->arena, host);
     at->port = (uint16_t)port;
 }
@@ -120,22 +79,21 @@ static void set_address(struct loading *l, const struct yaml_node *n, const char
 static void set_url(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text, const char **at)
 {
     struct span s = span_of(text);
-    if (k->offset == AT(objects_dir)) {
+    const char *shown = config_shown(l, n, text);
+    if (k->offset == offsetof(struct config, objects_dir)) {
         if (span_starts(s, SPAN_LIT("file://")) && s.n > 7)
             *at = config_path(l, span_skip(s, 7));
         else
-            report_at(l->r, n, "'%s': this version stages to folders only: file://./data/staging", text);
-    } else if (k->offset == AT(merge_db)) {
+            report_at(l->r, n, "'%s': this version stages to folders only; write file://./data/staging", shown);
+    } else if (k->offset == offsetof(struct config, merge_db)) {
         if (span_starts(s, SPAN_LIT("sqlite:")) && s.n > 7)
             *at = config_path(l, span_skip(s, 7));
         else
-            report_at(l->r, n, "'%s': this version merges into SQLite only: sqlite:./data/tables.db", text);
-    } else if (!s.n) {
-        *at = NULL;
-    } else if (span_starts(s, SPAN_LIT("https://")) || span_starts(s, SPAN_LIT("http://"))) {
+            report_at(l->r, n, "'%s': this version merges into SQLite only; write sqlite:./data/tables.db", shown);
+    } else if (config_is_url(text)) {
         *at = text;
-    } else {
-        report_at(l->r, n, "'%s' is no URL; write https://host", text);
+    } else if (s.n) {
+        report_at(l->r, n, "'%s' is no URL; write https://host", shown);
     }
 }
 
@@ -143,97 +101,186 @@ static bool in_range(struct loading *l, const struct yaml_node *n, const struct 
 {
     if (v >= k->least && (!k->most || v <= k->most))
         return true;
-    report_at(l->r, n, "%s is out of range (default %s)", text, k->fallback);
+    struct buf b;
+    buf_init(&b, 256);
+    buf_addz(&b, v < k->least ? "at least " : "at most ");
+    config_quantity(&b, k->type, v < k->least ? k->least : k->most);
+    report_at(l->r, n, "%s is too %s: %s (default %s)", config_shown(l, n, text), v < k->least ? "small" : "large", buf_z(&b),
+              k->fallback);
+    buf_release(&b);
     return false;
 }
 
-static void set_number(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text, char *base)
+static void set_number(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text, void *at)
 {
+    static const char *const what[] = {
+        [KEY_SIZE] = "size; write bytes or KiB, MiB, GiB",
+        [KEY_DURATION] = "duration; write ms, s, m, h or d",
+        [KEY_NUMBER] = "whole number",
+    };
     uint64_t v = 0;
     struct span s = span_of(text);
-    bool ok = k->type == KEY_SIZE ? clock_parse_size(s, &v) : k->type == KEY_DURATION ? clock_parse_duration(s, &v)
-                                                                                      : clock_parse_digits(s, 'u', &v);
+    bool ok = k->type == KEY_SIZE ? clock_parse_size(s, &v) : k->type == KEY_DURATION ? clock_parse_duration(s, &v) : digits(text, &v);
     if (!ok) {
-        report_at(l->r, n, "'%s' is no %s; the default is %s", text,
-                  k->type == KEY_SIZE ? "size" : k->type == KEY_DURATION ? "duration" : "whole number", k->fallback);
+        report_at(l->r, n, "'%s' is no %s (default %s)", config_shown(l, n, text), what[k->type], k->fallback);
         return;
     }
     if (!in_range(l, n, k, text, v))
         return;
-    if (k->type == KEY_NUMBER || k->offset == AT(header_bytes_max))
-        *(uint32_t *)(void *)(base + k->offset) = (uint32_t)v;
+    if (k->width == sizeof(uint32_t))
+        *(uint32_t *)at = (uint32_t)v;
     else
-        *(uint64_t *)(void *)(base + k->offset) = v;
+        *(uint64_t *)at = v;
 }
 
-static void set_word(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text)
+static void set_word(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text, void *at)
 {
     const char *words[8];
-    size_t count = 0;
+    size_t count = 0, i;
     for (struct span rest = span_of(k->words); rest.p && count < 7;)
         words[count++] = arena_dup(l->c->arena, span_cut(rest, ' ', &rest));
     words[count] = NULL;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(words[i], text) == 0) {
-            if (k->offset == AT(log_json))
-                l->c->log_json = i == 1;
+    for (const struct later_row *later = config_later; later->path; later++) {
+        struct span word, path = span_cut(span_of(later->path), '=', &word);
+        if (span_eqz(path, k->path) && word.n && span_eqz(word, text)) {
+            report_at(l->r, n, "'%s' is not in this version: %s", text, later->prose);
             return;
         }
-    if (k->offset == SIZE_MAX && strcmp(text, "kafka") == 0)
-        report_at(l->r, n, "kafka: this version acknowledges from its journal only; there is journal");
-    else
-        report_word(l->r, n, words);
+    }
+    if (n ? config_word(l, n, words, &i) : (i = 0, true))
+        if (k->width)
+            *(bool *)at = i == 1;
 }
 
 static void set_key(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text)
 {
-    char *base = (char *)l->c;
+    void *at = (char *)l->c + k->offset;
     switch (k->type) {
     case KEY_ADDRESS:
-        set_address(l, n, text, &l->c->listen);
+        set_address(l, n, text, at);
         break;
     case KEY_PATH:
-        *(const char **)(void *)(base + k->offset) = config_path(l, span_of(text));
+        *(const char **)at = config_path(l, span_of(text));
         break;
-    case KEY_TEXT:
-        *(const char **)(void *)(base + k->offset) = text;
+    case KEY_SECRET:
+        if (*text)
+            *(struct secret_ref *)at = (struct secret_ref){.kind = SECRET_FILE, .at = config_path(l, span_of(text))};
         break;
     case KEY_URL:
-        set_url(l, n, k, text, (const char **)(void *)(base + k->offset));
+        set_url(l, n, k, text, at);
         break;
     case KEY_WORD:
-        set_word(l, n, k, text);
+        set_word(l, n, k, text, at);
         break;
-    default:
-        set_number(l, n, k, text, base);
+    case KEY_SIZE:
+    case KEY_DURATION:
+    case KEY_NUMBER:
+        set_number(l, n, k, text, at);
         break;
     }
 }
 
 /* The node at a dotted path, or NULL. */
-static const struct yaml_node *node_at(const struct yaml_node *n, const char *path)
+static const struct yaml_node *node_at(struct loading *l, const struct yaml_node *n, struct span path)
 {
-    struct span rest = span_of(path);
-    while (n && rest.p) {
-        char name[64];
-        struct span part = span_cut(rest, '.', &rest);
-        snprintf(name, sizeof name, "%.*s", SPAN_ARG(part));
+    while (n && path.n) {
+        const char *name = arena_dup(l->c->arena, span_cut(path, '.', &path));
         n = yaml_kind(n) == YAML_MAP ? yaml_get(n, name) : NULL;
     }
     return n;
 }
 
+/* The word that follows "prefix." in a row's path, or an empty span. */
+static struct span next_word(const char *path, struct span prefix)
+{
+    struct span rest, s = span_of(path);
+    if (!span_starts(s, prefix) || memchr(s.p, '=', s.n))
+        return (struct span){NULL, 0};
+    s = span_skip(s, prefix.n);
+    if (prefix.n) {
+        if (!s.n || s.p[0] != '.')
+            return (struct span){NULL, 0};
+        s = span_skip(s, 1);
+    }
+    return span_cut(s, '.', &rest);
+}
+
+static void add_name(struct loading *l, const char **names, size_t *n, struct span name)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (span_eqz(name, names[i]))
+            return;
+    if (name.n && *n < 31)
+        names[(*n)++] = arena_dup(l->c->arena, name);
+    names[*n] = NULL;
+}
+
+/* Which keys may stand in the map at `prefix`, by the rows. */
+static void check_map(struct loading *l, const struct yaml_node *root, struct span prefix)
+{
+    const struct yaml_node *n = node_at(l, root, prefix);
+    const char *names[32] = {NULL};
+    size_t count = 0;
+    if (yaml_kind(n) == YAML_NULL)
+        return;
+    for (const struct key_row *k = config_keys; k->path; k++)
+        add_name(l, names, &count, next_word(k->path, prefix));
+    if (yaml_kind(n) != YAML_MAP) {
+        report_at(l->r, n, "must be a map, such as %.*s: {%s: …}", SPAN_ARG(prefix), names[0]);
+        return;
+    }
+    if (!prefix.n) {
+        add_name(l, names, &count, SPAN_LIT("sources"));
+        add_name(l, names, &count, SPAN_LIT("include"));
+    }
+    for (const struct later_row *k = config_later; k->path; k++)
+        add_name(l, names, &count, next_word(k->path, prefix));
+    report_unknown_keys(l->r, n, names);
+}
+
+static void check_maps(struct loading *l, const struct yaml_node *root)
+{
+    check_map(l, root, SPAN_LIT(""));
+    for (const struct key_row *k = config_keys; k->path; k++)
+        for (const char *dot = strchr(k->path, '.'); dot; dot = strchr(dot + 1, '.')) {
+            struct span prefix = {k->path, (size_t)(dot - k->path)};
+            bool seen = false;
+            for (const struct key_row *b = config_keys; b < k && !seen; b++)
+                seen = next_word(b->path, prefix).n > 0;
+            if (!seen)
+                check_map(l, root, prefix);
+        }
+    for (const struct later_row *k = config_later; k->path; k++) {
+        const struct yaml_node *n = strchr(k->path, '=') ? NULL : node_at(l, root, span_of(k->path));
+        if (n)
+            report_at(l->r, n, "not in this version: %s", k->prose);
+    }
+}
+
 void config_read_keys(struct loading *l, const struct yaml_node *root)
 {
+    struct config *c = l->c;
+    size_t rows = sizeof(config_keys) / sizeof(config_keys[0]);
+    c->idle_keys = arena_alloc(c->arena, rows * sizeof(*c->idle_keys));
+    check_maps(l, root);
     for (const struct key_row *k = config_keys; k->path; k++) {
-        const struct yaml_node *n = node_at(root, k->path);
+        const struct yaml_node *n = node_at(l, root, span_of(k->path));
         const char *text = k->fallback;
         if (n && !config_scalar(l, n, &text))
             continue;
-        set_key(l, n ? n : root, k, text);
+        if (n && !*text && *k->fallback) {
+            report_at(l->r, n, "is empty; leave it out for %s", k->fallback);
+            continue;
+        }
+        set_key(l, n, k, text);
+        if (n && k->idle)
+            c->idle_keys[c->n_idle_keys++] = k->path;
     }
-    if (!l->c->threads) {
+    if (!c->threads) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        l->c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
+        c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
     }
+    const struct yaml_node *max = node_at(l, root, SPAN_LIT("journal.max")), *segment = node_at(l, root, SPAN_LIT("journal.segment"));
+    if ((max || segment) && c->journal_max_bytes && c->segment_bytes && c->journal_max_bytes / 2 < c->segment_bytes)
+        report_at(l->r, max ? max : segment, "journal.max must hold at least two segments of journal.segment");
 }

@@ -1,81 +1,49 @@
-/* Finding and reading the file, its includes, and the warnings of `config check`. */
+/* Finding and reading the file and its includes. */
 #include "config/internal.h"
-#include "core/clock.h"
 #include "core/io.h"
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX ((size_t)4 << 20)
-#define FILES_MAX 64
-
-static const char *const top_keys[] = {"listen",     "admin",     "public_url", "data_dir", "ack",   "sources",
-                                       "staging",    "merge",     "retention",  "journal",  "limits", "drain_delay",
-                                       "log",        "include",   NULL};
 
 bool config_find(const char *named, const char **ret, struct err *err)
 {
     static const char *const places[] = {"sluice.yaml", "/etc/sluice/sluice.yaml"};
-    if (named) {
-        *ret = named;
-        return access(named, R_OK) == 0 || err_sys(err, ERR_CONFIG, "cannot read %s", named);
-    }
-    for (size_t i = 0; i < 2; i++)
-        if (access(places[i], R_OK) == 0) {
-            *ret = places[i];
+    for (size_t i = 0; named ? i < 1 : i < 2; i++) {
+        const char *place = named ? named : places[i];
+        if (access(place, R_OK) == 0) {
+            *ret = place;
             return true;
         }
+        /* One that is there but closed to us is meant: never the next one in its stead. */
+        if (named || errno != ENOENT)
+            return err_sys(err, ERR_CONFIG, "cannot read %s", place);
+    }
     return err_set(err, ERR_CONFIG, "no sluice.yaml here and none in /etc/sluice; `sluice init SOURCE` writes one");
 }
 
-/* The keys that may stand in each map of the file, from the rows of config_keys. */
-static void check_maps(struct loading *l, const struct yaml_node *root)
+/* What messages call a file of ours: beside the main file as the user named that one, else absolute. */
+static const char *name_of(struct loading *l, const char *path)
 {
-    for (size_t i = 0; i < yaml_count(root); i++) {
-        const struct yaml_node *n = yaml_value(root, i);
-        struct span top = yaml_text(yaml_key(root, i));
-        const char *names[16];
-        size_t k = 0;
-        for (const struct key_row *row = config_keys; row->path; row++) {
-            struct span rest, first = span_cut(span_of(row->path), '.', &rest), second = span_cut(rest, '.', &rest);
-            if (!span_eq(first, top) || !second.n)
-                continue;
-            bool known = false;
-            for (size_t j = 0; j < k; j++)
-                known = known || span_eqz(second, names[j]);
-            if (!known && k < 15)
-                names[k++] = arena_dup(l->c->arena, second);
-        }
-        names[k] = NULL;
-        if (k && yaml_kind(n) != YAML_MAP && yaml_kind(n) != YAML_NULL)
-            report_at(l->r, n, "must be a map of %s", names[0]);
-        else if (k && yaml_kind(n) == YAML_MAP && !span_eqz(top, "staging"))
-            report_unknown_keys(l->r, n, names);
-    }
+    const struct config *c = l->c;
+    const char *slash = strrchr(c->file, '/');
+    struct span s = span_of(path), dir = span_of(c->dir);
+    if (!span_starts(s, dir) || path[dir.n] != '/')
+        return path;
+    struct buf b;
+    buf_init(&b, PATH_MAX * 2);
+    buf_add(&b, c->file, slash ? (size_t)(slash - c->file) + 1 : 0);
+    buf_addz(&b, path + dir.n + 1);
+    const char *z = arena_dup(c->arena, buf_span(&b));
+    buf_release(&b);
+    return z;
 }
 
-static void check_staging(struct loading *l, const struct yaml_node *n)
-{
-    static const char *const keys[] = {"objects", "kafka", NULL}, *const objects[] = {"url", "cut_bytes", "cut_age", NULL};
-    if (yaml_kind(n) != YAML_MAP)
-        return;
-    report_unknown_keys(l->r, n, keys);
-    if (yaml_get(n, "kafka"))
-        report_at(l->r, yaml_get(n, "kafka"), "this version has no Kafka sink; it stages to objects");
-    if (yaml_kind(yaml_get(n, "objects")) == YAML_MAP)
-        report_unknown_keys(l->r, yaml_get(n, "objects"), objects);
-}
-
-static void check_admin(struct loading *l, const struct yaml_node *n)
-{
-    if (n)
-        report_at(l->r, n, "this version has no admin listener; commands reach the server through its socket in data_dir");
-}
-
-static const struct yaml_node *read_file(struct loading *l, const char *path, struct err *err)
+/* The file's tree, safe to speak of. NULL: messages in the report, or err. */
+static const struct yaml_node *read_file(struct loading *l, const char *path, const char *name, struct err *err)
 {
     char *bytes;
     size_t n;
@@ -83,89 +51,128 @@ static const struct yaml_node *read_file(struct loading *l, const char *path, st
         return NULL;
     char *kept = arena_dup(l->c->arena, span_make(bytes, n)); /* nodes borrow it */
     free(bytes);
-    struct yaml *y = yaml_parse(arena_dup(l->c->arena, span_of(path)), span_make(kept, n), l->r);
+    struct report first;
+    report_init(&first);
+    struct yaml *y = yaml_parse(name, span_make(kept, n), &first);
+    if (!y)
+        config_add_blanked(l->r, &first);
+    report_release(&first);
     if (!y)
         return NULL;
-    l->files[l->n_files++] = y;
-    return yaml_root(y);
+    l->files[l->n_files] = y;
+    l->names[l->n_files] = name;
+    l->paths[l->n_files++] = path;
+    return config_hide_secrets(l, yaml_root(y)) ? yaml_root(y) : NULL;
 }
 
-static void read_include(struct loading *l, const struct yaml_node *n)
+static void include_file(struct loading *l, const struct yaml_node *n, const char *found)
 {
     static const char *const keys[] = {"sources", NULL};
-    if (!n)
+    char path[PATH_MAX];
+    struct err err = {0};
+    if (!realpath(found, path)) {
+        report_at(l->r, n, "cannot read %s", found);
         return;
-    glob_t found;
-    const char *pattern = config_path(l, yaml_text(n));
-    int rc = glob(pattern, 0, NULL, &found);
-    if (yaml_kind(n) != YAML_SCALAR || (rc != 0 && rc != GLOB_NOMATCH))
-        report_at(l->r, n, "must be a path with *, such as sources.d/*.yaml");
-    for (size_t i = 0; rc == 0 && i < found.gl_pathc && l->n_files < FILES_MAX; i++) {
-        struct err err = {0};
-        unsigned before = l->r->count;
-        const struct yaml_node *root = read_file(l, found.gl_pathv[i], &err);
-        if (!root) {
-            if (l->r->count == before)
-                report_at(l->r, n, "%s", err.msg);
-            continue;
-        }
-        if (yaml_kind(root) == YAML_MAP) {
-            report_unknown_keys(l->r, root, keys);
-            config_read_sources(l, yaml_get(root, "sources"));
-        }
     }
-    if (rc == 0)
-        globfree(&found);
+    for (size_t i = 0; i < l->n_files; i++)
+        if (strcmp(l->paths[i], path) == 0)
+            return; /* a pattern that covers the main file, or two that overlap */
+    if (l->n_files == CONFIG_FILES_MAX) {
+        report_at(l->r, n, "more than %d files", CONFIG_FILES_MAX - 1);
+        return;
+    }
+    unsigned before = l->r->count;
+    const char *kept = arena_dup(l->c->arena, span_of(path));
+    const struct yaml_node *root = read_file(l, kept, name_of(l, kept), &err);
+    if (!root) {
+        if (l->r->count == before)
+            report_at(l->r, n, "%s", err.msg);
+        return;
+    }
+    if (yaml_kind(root) == YAML_NULL)
+        return;
+    if (yaml_kind(root) != YAML_MAP) {
+        report_at(l->r, root, "an included file is a map with `sources:`");
+        return;
+    }
+    report_unknown_keys(l->r, root, keys);
+    config_read_sources(l, yaml_get(root, "sources"), l->n_files - 1);
 }
 
-static bool set_folders(struct config *c, const char *file, struct err *err)
+static void include_pattern(struct loading *l, const struct yaml_node *n)
 {
-    char path[PATH_MAX];
+    const char *text;
+    glob_t found = {0};
+    if (!config_scalar(l, n, &text))
+        return;
+    const char *pattern = config_path(l, span_of(text));
+    int rc = glob(pattern, 0, NULL, &found); /* sorted: the order of sources is the same everywhere */
+    if (rc == GLOB_NOMATCH && !strpbrk(text, "*?["))
+        report_at(l->r, n, "%s is not there", pattern);
+    else if (rc != 0 && rc != GLOB_NOMATCH)
+        report_at(l->r, n, "cannot list %s", pattern);
+    for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
+        include_file(l, n, found.gl_pathv[i]);
+    globfree(&found);
+}
+
+static void read_includes(struct loading *l, const struct yaml_node *n)
+{
+    if (yaml_kind(n) == YAML_LIST)
+        for (size_t i = 0; i < yaml_count(n); i++)
+            include_pattern(l, yaml_item(n, i));
+    else if (n)
+        include_pattern(l, n);
+}
+
+static bool set_folders(struct config *c, const char *file, char *path, struct err *err)
+{
     if (!realpath(file, path))
         return err_sys(err, ERR_CONFIG, "cannot read %s", file);
-    char *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/');
     c->dir = arena_dup(c->arena, (struct span){path, slash == path ? 1 : (size_t)(slash - path)});
-    /* Messages name the file as its user did. */
-    c->file = arena_dup(c->arena, span_of(file));
+    c->file = arena_dup(c->arena, span_of(file)); /* messages name the file as its user did */
     return true;
 }
 
 static void read_all(struct loading *l, const struct yaml_node *root)
 {
+    unsigned before = l->r->count;
     if (yaml_kind(root) != YAML_MAP) {
-        report_plain(l->r, "%s: must be a map; `sluice init SOURCE` writes one to begin with\n", l->c->file);
+        report_plain(l->r, "%s: must be a map; `sluice init SOURCE` writes one to begin with", l->c->file);
         return;
     }
-    report_unknown_keys(l->r, root, top_keys);
-    check_maps(l, root);
-    check_staging(l, yaml_get(root, "staging"));
-    check_admin(l, yaml_get(root, "admin"));
     config_read_keys(l, root);
-    config_read_sources(l, yaml_get(root, "sources"));
-    read_include(l, yaml_get(root, "include"));
-    if (!l->r->count && !l->c->n_sources)
-        report_plain(l->r, "%s: no sources; write `sources: {stripe: {secrets: [{file: ./secrets/stripe}]}}`\n", l->c->file);
+    config_read_sources(l, yaml_get(root, "sources"), 0);
+    read_includes(l, yaml_get(root, "include"));
+    if (l->r->count == before && !l->c->n_sources)
+        report_plain(l->r, "%s: no sources; write `sources: {stripe: {secrets: [{file: ./secrets/stripe}]}}`", l->c->file);
 }
 
 struct config *config_load(const char *file, struct report *r, struct err *err)
 {
+    struct err ignored;
+    char path[PATH_MAX];
+    if (!err)
+        err = &ignored;
     if (!config_find(file, &file, err))
         return NULL;
     struct config *c = mem_alloc(sizeof *c);
-    struct yaml *files[FILES_MAX];
-    struct loading l = {.c = c, .r = r, .files = files};
+    struct loading l = {.c = c, .r = r};
     unsigned before = r->count;
     c->arena = arena_new();
-    const struct yaml_node *root = set_folders(c, file, err) ? read_file(&l, c->file, err) : NULL;
+    const struct yaml_node *root = NULL;
+    if (set_folders(c, file, path, err))
+        root = read_file(&l, arena_dup(c->arena, span_of(path)), c->file, err);
     if (root)
         read_all(&l, root);
     for (size_t i = 0; i < l.n_files; i++)
-        yaml_free(&files[i]);
+        yaml_free(&l.files[i]);
     if (root && r->count == before)
         return c;
     if (r->count != before)
-        err_set(err, ERR_CONFIG, "%s has mistakes", c->file ? c->file : file);
-    else if (err)
+        err_set(err, ERR_CONFIG, "%s has mistakes", c->file);
+    else
         err->cls = ERR_CONFIG;
     config_free(&c);
     return NULL;
@@ -202,36 +209,4 @@ const struct table_config *source_table_config(const struct source_config *s, st
 bool source_has_table(const struct source_config *s, struct span table)
 {
     return s->all_tables || source_table_config(s, table) != NULL;
-}
-
-static void warn_source(const struct config *c, const struct source_config *s, struct report *r)
-{
-    const struct io *io = io_posix();
-    if (s->unverified)
-        report_plain(r, "! %s: verification: none: anybody who reaches the endpoint can write rows\n", s->name);
-    else if (!s->n_secrets && !s->webhook_off)
-        report_plain(r, "! %s: no secrets: every delivery will be answered 503\n", s->name);
-    for (size_t i = 0; i < s->n_secrets + s->n_values; i++) {
-        bool value = i >= s->n_secrets;
-        if (value && !s->values[i - s->n_secrets].secret)
-            continue;
-        const struct secret_ref *ref = value ? &s->values[i - s->n_secrets].ref : &s->secrets[i];
-        struct err err = {0};
-        char *secret = NULL;
-        size_t n;
-        if (!secret_read(ref, &secret, &n, &err))
-            report_plain(r, "! %s: %s\n", s->name, err.msg);
-        secret_free(&secret, secret ? n : 0);
-        if (secret_is_open(ref))
-            report_plain(r, "! %s: %s can be read by others: chmod 600 %s\n", s->name, ref->at, ref->at);
-        if (ref->retire_at_us && ref->retire_at_us <= io->world->now_us(io))
-            report_plain(r, "! %s: a secret's retire_at has passed: it verifies nothing any more\n", s->name);
-    }
-    (void)c;
-}
-
-void config_warnings(const struct config *c, struct report *r)
-{
-    for (size_t i = 0; i < c->n_sources; i++)
-        warn_source(c, &c->sources[i], r);
 }

@@ -3,35 +3,71 @@
 #include "core/clock.h"
 #include "core/codec.h"
 #include "core/io.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #define SECRET_BYTES_MAX 65536
 
-bool config_read_secret_ref(struct loading *l, const struct yaml_node *n, struct secret_ref *ret)
+/* Names the nearest right key, never the wrong one: it may be the secret. */
+static void check_keys(struct loading *l, const struct yaml_node *n)
 {
     static const char *const keys[] = {"file", "env", "retire_at", NULL};
+    for (size_t i = 0; i < yaml_count(n); i++) {
+        struct span key = yaml_text(yaml_key(n, i));
+        bool known = false;
+        for (size_t k = 0; keys[k]; k++)
+            known = known || span_eqz(key, keys[k]);
+        const char *near = known ? NULL : nearest_word(key, keys);
+        if (near)
+            report_at(l->r, n, "one of its keys is unknown (did you mean %s?)", near);
+        else if (!known)
+            report_at(l->r, n, "takes file: or env:, and retire_at:; nothing else");
+    }
+}
+
+static bool is_variable(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || (i && c >= '0' && c <= '9')))
+            return false;
+    }
+    return s.n > 0;
+}
+
+bool config_read_secret_ref(struct loading *l, const struct yaml_node *n, struct secret_ref *ret)
+{
     if (yaml_kind(n) != YAML_MAP) {
-        /* Never repeat what stands there: it may be the secret itself. */
-        report_plain(l->r, "%s:%u:%u: a secret is not written into the file; write {file: ./secrets/name} or {env: NAME}\n",
-                     l->c->file, yaml_line(n), yaml_col(n));
+        report_at(l->r, n, "a secret is not written into the file; write {file: ./secrets/name} or {env: NAME}");
         return false;
     }
     unsigned before = l->r->count;
-    report_unknown_keys(l->r, n, keys);
+    check_keys(l, n);
     const struct yaml_node *file = yaml_get(n, "file"), *env = yaml_get(n, "env"), *retire = yaml_get(n, "retire_at");
-    if (!file == !env)
-        report_at(l->r, n, "needs either file: or env:");
-    else if (yaml_kind(file ? file : env) != YAML_SCALAR || !yaml_text(file ? file : env).n)
+    struct span at = yaml_text(file ? file : env);
+    struct secret_ref ref = {0};
+    const char *text;
+    if (l->r->count == before && !file == !env)
+        report_at(l->r, n, "needs %s", file ? "one of file: and env:, not both" : "file: or env:");
+    else if ((file || env) && !at.n)
         report_at(l->r, file ? file : env, "must be %s", file ? "a path" : "a variable's name");
+    else if (at.n && memmem(at.p, at.n, "${", 2))
+        report_at(l->r, file ? file : env, "variables are not replaced where a secret is; {env: NAME} reads one");
     else if (file)
-        *ret = (struct secret_ref){.kind = SECRET_FILE, .at = config_path(l, yaml_text(file))};
-    else
-        *ret = (struct secret_ref){.kind = SECRET_ENV, .at = arena_dup(l->c->arena, yaml_text(env))};
-    if (retire && !clock_parse_iso(yaml_text(retire), &ret->retire_at_us))
+        ref = (struct secret_ref){.kind = SECRET_FILE, .at = config_path(l, at)};
+    else if (env && !is_variable(at))
+        yaml_hide(env), report_at(l->r, env, "is no variable's name: letters, digits and _");
+    else if (env)
+        ref = (struct secret_ref){.kind = SECRET_ENV, .at = arena_dup(l->c->arena, at)};
+    if (retire && config_scalar(l, retire, &text) && !clock_parse_iso(span_of(text), &ref.retire_at_us))
         report_at(l->r, retire, "is no instant; write 2026-12-01T00:00:00Z");
-    return l->r->count == before;
+    if (l->r->count != before)
+        return false;
+    *ret = ref;
+    return true;
 }
 
 static bool from_env(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err)
@@ -44,26 +80,65 @@ static bool from_env(const struct secret_ref *ref, char **ret, size_t *ret_n, st
     return true;
 }
 
+/* Reads until the end or `max` bytes; -errno on failure. */
+static ssize_t read_all(const struct io *io, int fd, char *p, size_t max)
+{
+    size_t n = 0;
+    while (n < max) {
+        ssize_t k = io->file->pread(io, fd, p + n, max - n, n);
+        if (k == -EINTR)
+            continue;
+        if (k < 0)
+            return k;
+        if (k == 0)
+            break;
+        n += (size_t)k;
+    }
+    return (ssize_t)n;
+}
+
+static bool from_fd(const struct io *io, int fd, const char *path, char **ret, size_t *ret_n, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return err_sys(err, ERR_CONFIG, "cannot read the secret file %s", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_CONFIG, "the secret file %s is %s, not a file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device");
+    char *p = mem_alloc(SECRET_BYTES_MAX + 2);
+    ssize_t n = read_all(io, fd, p, SECRET_BYTES_MAX + 1);
+    bool ok = n >= 0 && n <= SECRET_BYTES_MAX;
+    while (ok && n && (p[n - 1] == '\n' || p[n - 1] == '\r'))
+        n--;
+    if (ok && n) {
+        char *kept = mem_dup_span(span_make(p, (size_t)n));
+        *ret = kept;
+        *ret_n = (size_t)n;
+    } else if (n < 0) {
+        errno = (int)-n;
+        (void)err_sys(err, ERR_CONFIG, "cannot read the secret file %s", path);
+    } else if (!ok) {
+        (void)err_set(err, ERR_CONFIG, "the secret file %s is larger than %d KiB", path, SECRET_BYTES_MAX / 1024);
+    } else {
+        (void)err_set(err, ERR_CONFIG, "the secret file %s is empty", path);
+    }
+    OPENSSL_cleanse(p, SECRET_BYTES_MAX + 2);
+    free(p);
+    return ok && n;
+}
+
 bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err)
 {
     if (ref->kind == SECRET_ENV)
         return from_env(ref, ret, ret_n, err);
-    char *bytes;
-    size_t n;
-    if (!io_read_file(io_posix(), ref->at, SECRET_BYTES_MAX, &bytes, &n, err)) {
-        if (err)
-            err->cls = ERR_CONFIG;
-        return err_prefix(err, "secret");
+    const struct io *io = io_posix();
+    int fd = io->file->open(io, ref->at, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0); /* a pipe without a writer must not hold us */
+    if (fd < 0) {
+        errno = -fd;
+        return err_sys(err, ERR_CONFIG, "cannot read the secret file %s", ref->at);
     }
-    while (n && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
-        bytes[--n] = 0;
-    if (!n) {
-        free(bytes);
-        return err_set(err, ERR_CONFIG, "the secret file %s is empty", ref->at);
-    }
-    *ret = bytes;
-    *ret_n = n;
-    return true;
+    bool ok = from_fd(io, fd, ref->at, ret, ret_n, err);
+    io->file->close(io, fd);
+    return ok;
 }
 
 void secret_free(char **secret, size_t n)
@@ -78,7 +153,7 @@ void secret_free(char **secret, size_t n)
 bool secret_is_open(const struct secret_ref *ref)
 {
     struct stat st;
-    return ref->kind == SECRET_FILE && stat(ref->at, &st) == 0 && (st.st_mode & 077) != 0;
+    return ref->kind == SECRET_FILE && stat(ref->at, &st) == 0 && (st.st_mode & 066) != 0;
 }
 
 void secret_id(struct span secret, char out[SECRET_ID_MAX])

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const source_keys[] = {"manifest", "secrets", "config", "base_url", "public_url", "tables", "verification",
-                                          "verify", "webhook", "accounts", "backfill_from", NULL};
+const char *const config_source_keys[] = {"manifest", "secrets", "config",  "base_url", "public_url",    "tables",
+                                          "verification", "verify", "webhook", "accounts", "backfill_from", NULL};
 
 static bool name_ok(struct span s)
 {
@@ -43,59 +43,80 @@ static bool matches(const char *pattern, const char *text)
     return ok;
 }
 
-static void check_value(struct loading *l, const struct yaml_node *n, const struct field_rule *f, const char *text)
+/* `shown`: how a message may call the value. */
+static void check_value(struct loading *l, const struct yaml_node *n, const struct field_rule *f, const char *text, const char *shown)
 {
     if (f->type == FIELD_SWITCH && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
-        report_at(l->r, n, "'%s' is not one of true, false", text);
+        report_at(l->r, n, "%s is not one of true, false", shown);
     if (f->type == FIELD_SELECT && f->options) {
-        for (size_t i = 0; f->options[i]; i++)
-            if (strcmp(f->options[i], text) == 0)
-                return;
-        report_word(l->r, n, (const char *const *)f->options);
+        struct buf list;
+        buf_init(&list, 4096);
+        bool found = false;
+        for (size_t i = 0; f->options[i]; i++) {
+            buf_addf(&list, "%s%s", i ? ", " : "", f->options[i]);
+            found = found || strcmp(f->options[i], text) == 0;
+        }
+        const char *near = found ? NULL : nearest_word(span_of(text), (const char *const *)f->options);
+        if (!found)
+            report_at(l->r, n, "%s is not one of %s%s%s%s", shown, buf_z(&list), near ? " (did you mean " : "", near ? near : "",
+                      near ? "?)" : "");
+        buf_release(&list);
     }
     if (f->pattern && !matches(f->pattern, text))
-        report_at(l->r, n, "'%s' does not look like %s%s", text, f->pattern, f->help ? ": see its help in `sluice source show`" : "");
+        report_at(l->r, n, "%s does not match %s%s%s", shown, f->pattern, f->help ? ": " : "", f->help ? f->help : "");
+}
+
+/* {env: NAME} and {file: …} are fine for what is not secret too: read once, now. */
+static bool referred_value(struct loading *l, const struct yaml_node *n, const char **ret, const char **ret_shown)
+{
+    struct secret_ref ref;
+    struct err err = {0};
+    char *text = NULL;
+    size_t size = 0;
+    if (!config_read_secret_ref(l, n, &ref))
+        return false;
+    if (!secret_read(&ref, &text, &size, &err)) {
+        report_at(l->r, n, "%s", err.msg);
+        return false;
+    }
+    *ret = arena_dup(l->c->arena, span_make(text, size));
+    *ret_shown = "what it refers to";
+    secret_free(&text, size);
+    return true;
+}
+
+static bool plain_value(struct loading *l, const struct yaml_node *n, const char **ret, const char **ret_shown)
+{
+    struct buf b;
+    if (!config_scalar(l, n, ret))
+        return false;
+    buf_init(&b, 0);
+    buf_addf(&b, "'%s'", config_shown(l, n, *ret));
+    *ret_shown = arena_dup(l->c->arena, buf_span(&b));
+    buf_release(&b);
+    return true;
 }
 
 static void read_value(struct loading *l, struct source_config *s, const struct field_rule *f, const struct yaml_node *n,
                        const struct yaml_node *parent)
 {
-    struct config_value *v = &s->values[s->n_values];
-    *v = (struct config_value){.name = f->name, .secret = f->secret};
+    struct config_value v = {.name = f->name, .secret = f->secret, .text = f->fallback};
+    const char *shown;
+    if (!n && f->required && !f->fallback)
+        report_at(l->r, parent, "lacks config.%s%s%s", f->name, f->help ? ": " : ", which the provider needs", f->help ? f->help : "");
+    if (!n && (f->secret || !f->fallback))
+        return;
     if (f->secret) {
-        if (n && config_read_secret_ref(l, n, &v->ref))
-            s->n_values++;
-        else if (!n && f->required)
-            report_at(l->r, parent, "lacks config.%s: %s", f->name, f->help ? f->help : "the provider needs it");
-        return;
-    }
-    if (n && yaml_kind(n) == YAML_MAP) {
-        /* {env: NAME} and {file: …} are fine for what is not secret too. */
-        struct secret_ref ref;
-        struct err err = {0};
-        char *text = NULL;
-        size_t size = 0;
-        if (!config_read_secret_ref(l, n, &ref))
+        if (!config_read_secret_ref(l, n, &v.ref))
             return;
-        if (!secret_read(&ref, &text, &size, &err)) {
-            report_at(l->r, n, "%s", err.msg);
-            return;
-        }
-        v->text = arena_dup(l->c->arena, span_make(text, size));
-        secret_free(&text, size);
+        if (v.ref.retire_at_us)
+            report_at(l->r, n, "retire_at is for what verifies: the list `secrets`");
     } else if (n) {
-        if (!config_scalar(l, n, &v->text))
+        if (!(yaml_kind(n) == YAML_MAP ? referred_value : plain_value)(l, n, &v.text, &shown))
             return;
-    } else if (f->fallback) {
-        v->text = f->fallback;
-    } else {
-        if (f->required)
-            report_at(l->r, parent, "lacks config.%s: %s", f->name, f->help ? f->help : "the provider needs it");
-        return;
+        check_value(l, n, f, v.text, shown);
     }
-    if (n)
-        check_value(l, n, f, v->text);
-    s->n_values++;
+    s->values[s->n_values++] = v;
 }
 
 static void read_values(struct loading *l, struct source_config *s, const struct yaml_node *n, const struct yaml_node *at)
@@ -117,47 +138,46 @@ static void read_values(struct loading *l, struct source_config *s, const struct
         read_value(l, s, &m->fields[i], n ? yaml_get(n, m->fields[i].name) : NULL, at);
 }
 
-static bool read_word(struct loading *l, const struct yaml_node *n, const char *const *words, size_t *ret)
+static void read_url(struct loading *l, const struct yaml_node *n, const char **ret)
 {
-    if (!n)
-        return false;
-    for (size_t i = 0; words[i]; i++)
-        if (span_eqz(yaml_text(n), words[i])) {
-            *ret = i;
-            return true;
-        }
-    report_word(l->r, n, words);
-    return false;
+    const char *text;
+    if (!n || !config_scalar(l, n, &text) || !*text)
+        return;
+    if (config_is_url(text))
+        *ret = text;
+    else
+        report_at(l->r, n, "'%s' is no URL; write https://host", config_shown(l, n, text));
+}
+
+/* A day or an instant. */
+static void read_instant(struct loading *l, const struct yaml_node *n, uint64_t *ret)
+{
+    const char *text;
+    char day[32];
+    if (!n || !config_scalar(l, n, &text))
+        return;
+    bool is_day = strlen(text) == 10;
+    (void)snprintf(day, sizeof day, "%.10sT00:00:00Z", text);
+    if (!clock_parse_iso(span_of(is_day ? day : text), ret))
+        report_at(l->r, n, "is no day and no instant; write 2024-05-01 or 2024-05-01T00:00:00Z");
 }
 
 static void read_switches(struct loading *l, struct source_config *s, const struct yaml_node *n)
 {
     static const char *const none[] = {"none", NULL}, *const off[] = {"off", "on", NULL}, *const accounts[] = {"many", "one", NULL};
     size_t i;
-    if (read_word(l, yaml_get(n, "verification"), none, &i))
+    if (config_word(l, yaml_get(n, "verification"), none, &i))
         s->unverified = true;
-    if (read_word(l, yaml_get(n, "webhook"), off, &i))
+    if (config_word(l, yaml_get(n, "webhook"), off, &i))
         s->webhook_off = i == 0;
-    if (read_word(l, yaml_get(n, "accounts"), accounts, &i))
+    if (config_word(l, yaml_get(n, "accounts"), accounts, &i))
         s->accounts_many = i == 0;
-    const struct yaml_node *from = yaml_get(n, "backfill_from");
-    char day[32];
-    if (from) {
-        snprintf(day, sizeof day, "%.*sT00:00:00Z", (int)(yaml_text(from).n < 12 ? yaml_text(from).n : 0), yaml_text(from).p);
-        if (!clock_parse_iso(yaml_text(from), &s->backfill_from_us) && !clock_parse_iso(span_of(day), &s->backfill_from_us))
-            report_at(l->r, from, "is no instant; write 2024-05-01 or 2024-05-01T00:00:00Z");
-    }
-    const char *url;
-    if (yaml_get(n, "base_url") && config_scalar(l, yaml_get(n, "base_url"), &url))
-        s->base_url = url;
+    if (s->unverified && s->n_secrets)
+        report_at(l->r, yaml_get(n, "verification"), "none, but there are secrets: leave out the one that is not meant");
+    read_instant(l, yaml_get(n, "backfill_from"), &s->backfill_from_us);
+    read_url(l, yaml_get(n, "base_url"), &s->base_url);
     s->public_url = l->c->public_url;
-    if (yaml_get(n, "public_url") && config_scalar(l, yaml_get(n, "public_url"), &url))
-        s->public_url = url;
-    for (size_t k = 0; k < 2; k++) {
-        const char *key = k ? "public_url" : "base_url", *value = k ? s->public_url : s->base_url;
-        if (yaml_get(n, key) && value && strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0)
-            report_at(l->r, yaml_get(n, key), "'%s' is no URL; write https://host", value);
-    }
+    read_url(l, yaml_get(n, "public_url"), &s->public_url);
 }
 
 static bool read_manifest(struct loading *l, struct source_config *s, const struct yaml_node *n, const struct yaml_node *key)
@@ -184,26 +204,38 @@ static bool read_manifest(struct loading *l, struct source_config *s, const stru
     return true;
 }
 
-static void read_source(struct loading *l, const struct yaml_node *key, const struct yaml_node *n)
+static const char *place_of(struct loading *l, const struct yaml_node *n, size_t file)
+{
+    struct buf b;
+    buf_init(&b, 1 << 16);
+    buf_addf(&b, "%s:%u", l->names[file], yaml_line(n));
+    const char *z = arena_dup(l->c->arena, buf_span(&b));
+    buf_release(&b);
+    return z;
+}
+
+static void read_source(struct loading *l, const struct yaml_node *key, const struct yaml_node *n, size_t file)
 {
     struct span name = yaml_text(key);
     if (!name_ok(name)) {
         report_at(l->r, key, "'%.*s' is no source name: a-z first, then a-z, 0-9, _; at most 31", SPAN_ARG(name));
         return;
     }
-    if (config_source(l->c, name)) {
-        report_at(l->r, key, "the source '%.*s' is there already", SPAN_ARG(name));
+    const struct source_config *there = config_source(l->c, name);
+    if (there) {
+        report_at(l->r, key, "the source is there already, in %s", l->places[there - l->c->sources]);
         return;
     }
     if (yaml_kind(n) != YAML_MAP && yaml_kind(n) != YAML_NULL) {
-        report_at(l->r, n, "must be a map");
+        report_at(l->r, n, "must be a map, such as {secrets: [{file: ./secrets/%.*s}]}", SPAN_ARG(name));
         return;
     }
     struct source_config *s = &l->c->sources[l->c->n_sources];
     *s = (struct source_config){.name = arena_dup(l->c->arena, name), .all_tables = true};
-    report_unknown_keys(l->r, n, source_keys);
+    report_unknown_keys(l->r, n, config_source_keys);
     if (!read_manifest(l, s, n, key))
         return;
+    l->places[l->c->n_sources] = place_of(l, key, file);
     l->c->n_sources++; /* from here on config_free frees its manifest */
     read_secrets(l, s, yaml_get(n, "secrets"));
     read_values(l, s, yaml_get(n, "config"), key);
@@ -212,19 +244,24 @@ static void read_source(struct loading *l, const struct yaml_node *key, const st
     s->fingerprint = config_fingerprint(s);
 }
 
-void config_read_sources(struct loading *l, const struct yaml_node *sources)
+void config_read_sources(struct loading *l, const struct yaml_node *sources, size_t file)
 {
-    if (!sources)
+    struct config *c = l->c;
+    size_t more = yaml_count(sources);
+    if (yaml_kind(sources) == YAML_NULL)
         return;
     if (yaml_kind(sources) != YAML_MAP) {
-        report_at(l->r, sources, "must be a map of sources");
+        report_at(l->r, sources, "must be a map: {stripe: {secrets: [{file: ./secrets/stripe}]}}");
         return;
     }
-    size_t more = yaml_count(sources);
-    struct source_config *grown = arena_alloc(l->c->arena, (l->c->n_sources + more + 1) * sizeof *grown);
-    if (l->c->n_sources)
-        memcpy(grown, l->c->sources, l->c->n_sources * sizeof *grown);
-    l->c->sources = grown;
+    struct source_config *grown = arena_alloc(c->arena, (c->n_sources + more + 1) * sizeof *grown);
+    const char **places = arena_alloc(c->arena, (c->n_sources + more + 1) * sizeof *places);
+    if (c->n_sources) {
+        memcpy(grown, c->sources, c->n_sources * sizeof *grown);
+        memcpy(places, l->places, c->n_sources * sizeof *places);
+    }
+    c->sources = grown;
+    l->places = places;
     for (size_t i = 0; i < more; i++)
-        read_source(l, yaml_key(sources, i), yaml_value(sources, i));
+        read_source(l, yaml_key(sources, i), yaml_value(sources, i), file);
 }
