@@ -87,11 +87,12 @@ const struct source_config *config_source(const struct config *c, struct span na
 bool source_has_table(const struct source_config *s, struct span table);
 const struct table_config *source_table_config(const struct source_config *s, struct span table); /* may be NULL */
 
-/* A secret's bytes now: a file's content without trailing newlines, or the variable. Owns: *ret malloc'ed; wipe with secret_free.
- * ERR_CONFIG names the file or variable and what is wrong (absent, empty, readable by others). */
+/* A secret's bytes now: a file's content without trailing newlines, or the variable. Owns: *ret malloc'ed;
+ * release with secret_free, which wipes.
+ * ERR_CONFIG names the file or variable and what is wrong: absent, empty, no regular file, larger than 64 KiB. */
 bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err);
 void secret_free(char **secret, size_t n);
-bool secret_is_open(const struct secret_ref *ref); /* a file that group or others may read */
+bool secret_is_open(const struct secret_ref *ref); /* a file that group or others may read or write */
 /* The id by which a secret is shown: first 6 hex digits of SHA-256 over "sluice secret " + the secret. */
 #define SECRET_ID_MAX 8
 void secret_id(struct span secret, char out[SECRET_ID_MAX]);

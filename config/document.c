@@ -99,7 +99,8 @@ void config_document(struct buf *out)
     buf_addz(out, sources);
     for (const struct later_row *k = config_later; k->path; k++) {
         struct span value, key = span_cut(span_of(k->path), '=', &value);
-        buf_addf(out, "%s`%.*s%s%.*s`", k == config_later ? "" : ", ", SPAN_ARG(key), value.n ? ": " : "", SPAN_ARG(value));
+        buf_addf(out, "%s`%.*s%s%.*s`", k == config_later ? "" : ", ", SPAN_ARG(key), value.n ? ": " : "",
+                 SPAN_ARG(value));
     }
     buf_addz(out, ", a table's `mode` and `history`.\n");
 }

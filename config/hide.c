@@ -142,8 +142,8 @@ static bool refuse_credentials(struct loading *l, const struct yaml_node *root)
             continue;
         ok = false;
         /* Without the line and the path: others can stand on it, and this one may be a key. */
-        report_plain(l->r, "%s:%u:%u: this looks like a secret; none is written into the file: write {file: ./secrets/name} "
-                           "or {env: NAME}", name, yaml_line(at.node), yaml_col(at.node));
+        report_plain(l->r, "%s:%u:%u: this looks like a secret; none is written into the file: write {file: "
+                           "./secrets/name} or {env: NAME}", name, yaml_line(at.node), yaml_col(at.node));
     }
     free(w.todo);
     return ok;
@@ -154,7 +154,8 @@ static bool is_one_word(struct span path)
     return !memchr(path.p, '.', path.n) && !memchr(path.p, '[', path.n);
 }
 
-/* Keys of a source and names of fields are shown, since they may be slips; what stands where only file: and env: may is not. */
+/* Keys of a source and names of fields are shown, since they may be slips; what stands where only file: and env:
+ * may is not. */
 static bool key_shown(const struct manifest *m, struct span path)
 {
     if (is_one_word(path) || source_shown(m, path))

@@ -45,6 +45,7 @@ bool config_word(struct loading *l, const struct yaml_node *n, const char *const
 /* A path relative to the configuration's folder, made absolute. */
 const char *config_path(struct loading *l, struct span path);
 bool config_is_url(const char *text);
+bool config_is_variable(struct span name);
 /* "64MiB", "7d", "4096": as it would stand in the file. */
 void config_quantity(struct buf *out, enum key_type type, uint64_t v);
 

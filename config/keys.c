@@ -68,15 +68,18 @@ static void set_address(struct loading *l, const struct yaml_node *n, const char
         host = (struct span){host.p + 1, host.n - 2};
     else if (memchr(host.p, ':', host.n))
         host.n = 0; /* an IPv6 address without its brackets: where the port begins is a guess */
-    if (!host.n || memchr(host.p, ' ', host.n) || memchr(host.p, '/', host.n) || !digits(colon + 1, &port) || port > 65535) {
-        report_at(l->r, n, "'%s' is no address; write host:port, such as 127.0.0.1:8080 or [::1]:8080", config_shown(l, n, text));
+    bool odd = !host.n || memchr(host.p, ' ', host.n) || memchr(host.p, '/', host.n);
+    if (odd || !digits(colon + 1, &port) || port > 65535) {
+        report_at(l->r, n, "'%s' is no address; write host:port, such as 127.0.0.1:8080 or [::1]:8080",
+                  config_shown(l, n, text));
         return;
     }
     at->host = arena_dup(l->c->arena, host);
     at->port = (uint16_t)port;
 }
 
-static void set_url(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text, const char **at)
+static void set_url(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text,
+                    const char **at)
 {
     struct span s = span_of(text);
     const char *shown = config_shown(l, n, text);
@@ -97,7 +100,8 @@ static void set_url(struct loading *l, const struct yaml_node *n, const struct k
     }
 }
 
-static bool in_range(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text, uint64_t v)
+static bool in_range(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text,
+                     uint64_t v)
 {
     if (v >= k->least && (!k->most || v <= k->most))
         return true;
@@ -105,8 +109,8 @@ static bool in_range(struct loading *l, const struct yaml_node *n, const struct 
     buf_init(&b, 256);
     buf_addz(&b, v < k->least ? "at least " : "at most ");
     config_quantity(&b, k->type, v < k->least ? k->least : k->most);
-    report_at(l->r, n, "%s is too %s: %s (default %s)", config_shown(l, n, text), v < k->least ? "small" : "large", buf_z(&b),
-              k->fallback);
+    report_at(l->r, n, "%s is too %s: %s (default %s)", config_shown(l, n, text),
+              v < k->least ? "small" : "large", buf_z(&b), k->fallback);
     buf_release(&b);
     return false;
 }
@@ -120,7 +124,9 @@ static void set_number(struct loading *l, const struct yaml_node *n, const struc
     };
     uint64_t v = 0;
     struct span s = span_of(text);
-    bool ok = k->type == KEY_SIZE ? clock_parse_size(s, &v) : k->type == KEY_DURATION ? clock_parse_duration(s, &v) : digits(text, &v);
+    bool ok = k->type == KEY_SIZE       ? clock_parse_size(s, &v)
+              : k->type == KEY_DURATION ? clock_parse_duration(s, &v)
+                                        : digits(text, &v);
     if (!ok) {
         report_at(l->r, n, "'%s' is no %s (default %s)", config_shown(l, n, text), what[k->type], k->fallback);
         return;
@@ -147,9 +153,8 @@ static void set_word(struct loading *l, const struct yaml_node *n, const struct 
             return;
         }
     }
-    if (n ? config_word(l, n, words, &i) : (i = 0, true))
-        if (k->width)
-            *(bool *)at = i == 1;
+    if (n && config_word(l, n, words, &i) && k->width)
+        *(bool *)at = i == 1; /* where the key is left out: the first word */
 }
 
 static void set_key(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text)
@@ -280,7 +285,8 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
     }
-    const struct yaml_node *max = node_at(l, root, SPAN_LIT("journal.max")), *segment = node_at(l, root, SPAN_LIT("journal.segment"));
+    const struct yaml_node *max = node_at(l, root, SPAN_LIT("journal.max"));
+    const struct yaml_node *segment = node_at(l, root, SPAN_LIT("journal.segment"));
     if ((max || segment) && c->journal_max_bytes && c->segment_bytes && c->journal_max_bytes / 2 < c->segment_bytes)
         report_at(l->r, max ? max : segment, "journal.max must hold at least two segments of journal.segment");
 }

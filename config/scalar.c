@@ -5,7 +5,7 @@
 #define SCALAR_BYTES_MAX ((size_t)1 << 16)
 #define SHOWN_MAX 40 /* a longer wrong word is not repeated */
 
-static bool is_variable(struct span s)
+bool config_is_variable(struct span s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
@@ -31,7 +31,7 @@ static bool add_variable(struct loading *l, const struct yaml_node *n, struct sp
             fallback = span_skip(inside, i + 2);
         }
     }
-    if (!is_variable(name)) {
+    if (!config_is_variable(name)) {
         report_at(l->r, n, "'%.*s' is no variable's name; write ${NAME} or ${NAME:-default}", SPAN_ARG(name));
         return false;
     }

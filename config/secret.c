@@ -28,16 +28,6 @@ static void check_keys(struct loading *l, const struct yaml_node *n)
     }
 }
 
-static bool is_variable(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || (i && c >= '0' && c <= '9')))
-            return false;
-    }
-    return s.n > 0;
-}
-
 bool config_read_secret_ref(struct loading *l, const struct yaml_node *n, struct secret_ref *ret)
 {
     if (yaml_kind(n) != YAML_MAP) {
@@ -58,10 +48,12 @@ bool config_read_secret_ref(struct loading *l, const struct yaml_node *n, struct
         report_at(l->r, file ? file : env, "variables are not replaced where a secret is; {env: NAME} reads one");
     else if (file)
         ref = (struct secret_ref){.kind = SECRET_FILE, .at = config_path(l, at)};
-    else if (env && !is_variable(at))
-        yaml_hide(env), report_at(l->r, env, "is no variable's name: letters, digits and _");
-    else if (env)
+    else if (env && config_is_variable(at))
         ref = (struct secret_ref){.kind = SECRET_ENV, .at = arena_dup(l->c->arena, at)};
+    else if (env) {
+        yaml_hide(env); /* more likely the secret than a name */
+        report_at(l->r, env, "is no variable's name: letters, digits and _");
+    }
     if (retire && config_scalar(l, retire, &text) && !clock_parse_iso(span_of(text), &ref.retire_at_us))
         report_at(l->r, retire, "is no instant; write 2026-12-01T00:00:00Z");
     if (l->r->count != before)
@@ -103,7 +95,8 @@ static bool from_fd(const struct io *io, int fd, const char *path, char **ret, s
     if (fstat(fd, &st) != 0)
         return err_sys(err, ERR_CONFIG, "cannot read the secret file %s", path);
     if (!S_ISREG(st.st_mode))
-        return err_set(err, ERR_CONFIG, "the secret file %s is %s, not a file", path, S_ISDIR(st.st_mode) ? "a folder" : "a device");
+        return err_set(err, ERR_CONFIG, "the secret file %s is %s, not a file", path,
+                       S_ISDIR(st.st_mode) ? "a folder" : "a device or a pipe");
     char *p = mem_alloc(SECRET_BYTES_MAX + 2);
     ssize_t n = read_all(io, fd, p, SECRET_BYTES_MAX + 1);
     bool ok = n >= 0 && n <= SECRET_BYTES_MAX;
@@ -131,7 +124,8 @@ bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct
     if (ref->kind == SECRET_ENV)
         return from_env(ref, ret, ret_n, err);
     const struct io *io = io_posix();
-    int fd = io->file->open(io, ref->at, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0); /* a pipe without a writer must not hold us */
+    /* Not blocking: a pipe without a writer must not hold us. */
+    int fd = io->file->open(io, ref->at, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0) {
         errno = -fd;
         return err_sys(err, ERR_CONFIG, "cannot read the secret file %s", ref->at);

@@ -44,7 +44,8 @@ static bool matches(const char *pattern, const char *text)
 }
 
 /* `shown`: how a message may call the value. */
-static void check_value(struct loading *l, const struct yaml_node *n, const struct field_rule *f, const char *text, const char *shown)
+static void check_value(struct loading *l, const struct yaml_node *n, const struct field_rule *f, const char *text,
+                        const char *shown)
 {
     if (f->type == FIELD_SWITCH && strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
         report_at(l->r, n, "%s is not one of true, false", shown);
@@ -58,8 +59,8 @@ static void check_value(struct loading *l, const struct yaml_node *n, const stru
         }
         const char *near = found ? NULL : nearest_word(span_of(text), (const char *const *)f->options);
         if (!found)
-            report_at(l->r, n, "%s is not one of %s%s%s%s", shown, buf_z(&list), near ? " (did you mean " : "", near ? near : "",
-                      near ? "?)" : "");
+            report_at(l->r, n, "%s is not one of %s%s%s%s", shown, buf_z(&list), near ? " (did you mean " : "",
+                      near ? near : "", near ? "?)" : "");
         buf_release(&list);
     }
     if (f->pattern && !matches(f->pattern, text))
@@ -97,13 +98,14 @@ static bool plain_value(struct loading *l, const struct yaml_node *n, const char
     return true;
 }
 
-static void read_value(struct loading *l, struct source_config *s, const struct field_rule *f, const struct yaml_node *n,
-                       const struct yaml_node *parent)
+static void read_value(struct loading *l, struct source_config *s, const struct field_rule *f,
+                       const struct yaml_node *n, const struct yaml_node *parent)
 {
     struct config_value v = {.name = f->name, .secret = f->secret, .text = f->fallback};
     const char *shown;
     if (!n && f->required && !f->fallback)
-        report_at(l->r, parent, "lacks config.%s%s%s", f->name, f->help ? ": " : ", which the provider needs", f->help ? f->help : "");
+        report_at(l->r, parent, "lacks config.%s%s%s", f->name, f->help ? ": " : ", which the provider needs",
+                  f->help ? f->help : "");
     if (!n && (f->secret || !f->fallback))
         return;
     if (f->secret) {
@@ -119,7 +121,8 @@ static void read_value(struct loading *l, struct source_config *s, const struct 
     s->values[s->n_values++] = v;
 }
 
-static void read_values(struct loading *l, struct source_config *s, const struct yaml_node *n, const struct yaml_node *at)
+static void read_values(struct loading *l, struct source_config *s, const struct yaml_node *n,
+                        const struct yaml_node *at)
 {
     const struct manifest *m = s->manifest;
     const char *names[65];
@@ -164,7 +167,8 @@ static void read_instant(struct loading *l, const struct yaml_node *n, uint64_t 
 
 static void read_switches(struct loading *l, struct source_config *s, const struct yaml_node *n)
 {
-    static const char *const none[] = {"none", NULL}, *const off[] = {"off", "on", NULL}, *const accounts[] = {"many", "one", NULL};
+    static const char *const none[] = {"none", NULL}, *const off[] = {"off", "on", NULL};
+    static const char *const accounts[] = {"many", "one", NULL};
     size_t i;
     if (config_word(l, yaml_get(n, "verification"), none, &i))
         s->unverified = true;
@@ -180,7 +184,8 @@ static void read_switches(struct loading *l, struct source_config *s, const stru
     read_url(l, yaml_get(n, "public_url"), &s->public_url);
 }
 
-static bool read_manifest(struct loading *l, struct source_config *s, const struct yaml_node *n, const struct yaml_node *key)
+static bool read_manifest(struct loading *l, struct source_config *s, const struct yaml_node *n,
+                          const struct yaml_node *key)
 {
     const struct yaml_node *named = yaml_get(n, "manifest");
     const char *name = s->name;

@@ -7,7 +7,8 @@
 #define EVERY_LEAST_US UINT64_C(1000000)
 
 /* The table that a node names; NULL after a message. */
-static const struct table_rule *find_table(struct loading *l, const struct source_config *s, const struct yaml_node *n, bool is_key)
+static const struct table_rule *find_table(struct loading *l, const struct source_config *s,
+                                           const struct yaml_node *n, bool is_key)
 {
     const char *name;
     if (is_key)
@@ -74,8 +75,8 @@ static bool split(struct arena *a, struct column_rule *c)
 }
 
 /* Is the new name of a column free to take? A message when not. */
-static bool name_free(struct loading *l, const struct table_config *t, const struct table_rule *rule, const struct yaml_node *n,
-                      const char *name)
+static bool name_free(struct loading *l, const struct table_config *t, const struct table_rule *rule,
+                      const struct yaml_node *n, const char *name)
 {
     struct span s = span_of(name);
     const char *fixed = why_fixed(rule, s);
@@ -95,8 +96,8 @@ static bool name_free(struct loading *l, const struct table_config *t, const str
     return false;
 }
 
-static void read_column(struct loading *l, struct table_config *t, const struct table_rule *rule, const struct yaml_node *key,
-                        const struct yaml_node *n)
+static void read_column(struct loading *l, struct table_config *t, const struct table_rule *rule,
+                        const struct yaml_node *key, const struct yaml_node *n)
 {
     struct column_rule c = {.from = arena_dup(l->c->arena, yaml_text(key))};
     const char *fixed = why_fixed(rule, first_step(span_of(c.from))), *what;
@@ -121,7 +122,8 @@ static void read_column(struct loading *l, struct table_config *t, const struct 
     t->columns[t->n_columns++] = c;
 }
 
-static void read_columns(struct loading *l, struct table_config *t, const struct table_rule *rule, const struct yaml_node *n)
+static void read_columns(struct loading *l, struct table_config *t, const struct table_rule *rule,
+                         const struct yaml_node *n)
 {
     if (!n)
         return;
@@ -134,7 +136,8 @@ static void read_columns(struct loading *l, struct table_config *t, const struct
         read_column(l, t, rule, yaml_key(n, i), yaml_value(n, i));
 }
 
-static void read_settings(struct loading *l, struct table_config *t, const struct table_rule *rule, const struct yaml_node *n)
+static void read_settings(struct loading *l, struct table_config *t, const struct table_rule *rule,
+                          const struct yaml_node *n)
 {
     static const char *const keys[] = {"columns", "every", "deletes", "mode", "history", NULL};
     static const char *const deletes[] = {"flag", "remove", NULL};
@@ -148,14 +151,16 @@ static void read_settings(struct loading *l, struct table_config *t, const struc
     }
     report_unknown_keys(l->r, n, keys);
     if (yaml_get(n, "mode"))
-        report_at(l->r, yaml_get(n, "mode"), "not in this version: every pull goes on from its watermark; `sluice backfill --full` reads all");
+        report_at(l->r, yaml_get(n, "mode"),
+                  "not in this version: every pull goes on from its watermark; `sluice backfill --full` reads all");
     if (yaml_get(n, "history"))
         report_at(l->r, yaml_get(n, "history"), "not in this version: a table holds the newest state of each row");
     read_columns(l, t, rule, yaml_get(n, "columns"));
     const struct yaml_node *every = yaml_get(n, "every");
     if (every && config_scalar(l, every, &text)) {
         if (!clock_parse_duration(span_of(text), &t->every_us) || t->every_us < EVERY_LEAST_US)
-            report_at(l->r, every, "'%s' is no duration of a second or more; write 15m, 1h, 1d", config_shown(l, every, text));
+            report_at(l->r, every, "'%s' is no duration of a second or more; write 15m, 1h, 1d",
+                      config_shown(l, every, text));
         else if (!rule->has_path)
             report_at(l->r, every, "%s has no list API to pull from", rule->name);
     }
@@ -169,7 +174,8 @@ void config_read_tables(struct loading *l, struct source_config *s, const struct
         return;
     bool map = yaml_kind(n) == YAML_MAP;
     if ((!map && yaml_kind(n) != YAML_LIST) || !yaml_count(n)) {
-        report_at(l->r, n, "must be a list of tables, or a map of tables with settings; all are in use where it is left out");
+        report_at(l->r, n,
+                  "must be a list of tables, or a map of tables with settings; all are in use where it is left out");
         return;
     }
     s->all_tables = false;
@@ -223,7 +229,8 @@ uint64_t config_fingerprint(const struct source_config *s)
 {
     struct buf b;
     buf_init(&b, 0);
-    buf_addf(&b, "manifest %016llx accounts %d all %d\n", (unsigned long long)s->manifest->fingerprint, s->accounts_many, s->all_tables);
+    buf_addf(&b, "manifest %016llx accounts %d all %d\n", (unsigned long long)s->manifest->fingerprint,
+             s->accounts_many, s->all_tables);
     for (size_t i = 0; i < s->n_values; i++) /* `only` and `must` look at them */
         if (!s->values[i].secret) {
             buf_addz(&b, "value");

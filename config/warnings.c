@@ -34,7 +34,8 @@ static bool matches(const char *pattern, const char *secret)
     return ok;
 }
 
-static void warn_secret(const char *whose, const struct secret_ref *ref, const char *pattern, uint64_t now_us, struct report *r)
+static void warn_secret(const char *whose, const struct secret_ref *ref, const char *pattern, uint64_t now_us,
+                        struct report *r)
 {
     struct err err = {0};
     char *secret = NULL, day[CLOCK_TEXT_MAX];
@@ -68,8 +69,8 @@ static void warn_source(const struct source_config *s, uint64_t now_us, struct r
     if (s->unverified)
         report_plain(r, "! %s: verification: none: whoever reaches the endpoint can write rows", s->name);
     else if (!s->webhook_off && !any_verifies(s, now_us))
-        report_plain(r, "! %s: no secret %s: every delivery will be answered 503; write secrets: [{file: ./secrets/%s}]", s->name,
-                     s->n_secrets ? "that is still in use" : "is named", s->name);
+        report_plain(r, "! %s: no secret %s: every delivery will be answered 503; write secrets: [{file: ./secrets/%s}]",
+                     s->name, s->n_secrets ? "that is still in use" : "is named", s->name);
     if (!s->public_url && !s->webhook_off && signs_url(s->manifest))
         report_plain(r, "! %s: its signatures cover the URL, and there is no public_url: behind a proxy none will match", s->name);
     for (size_t i = 0; i < s->n_secrets; i++)
