@@ -118,11 +118,13 @@ static bool run_plan(const struct backfill_opts *o, const struct plan *p, struct
             res->end = end;
             res->why = why;
         }
-        if (end == RUN_STOPPED)
+        if (end == RUN_STOPPED || end == RUN_LIMITED)
             break;
-        res->tables_failed += end == RUN_FAILED;
-        if (end == RUN_FAILED)
-            res->end = RUN_FAILED; /* the other tables still get their turn */
+        res->tables_failed++;
+        res->end = RUN_FAILED;
+        /* The other tables still get their turn, unless it is the provider that is out of reach, or the key that is wrong. */
+        if (why.cls == ERR_TRANSIENT || why.cls == ERR_CONFIG)
+            break;
     }
     return true;
 }

@@ -35,6 +35,7 @@ struct backfill_opts {
     uint64_t from_us, to_us; /* window of the partition/since field, 0: open */
     uint64_t max_rows;       /* 0: all */
     bool dry_run;            /* fetch one page of each table, journal nothing, tell what would be pulled */
+    uint64_t backoff_us_base; /* first pause before another try; 0: 500 ms */
     const atomic_bool *stop;
     void (*progress)(void *ctx, const struct pull_progress *p);
     void *progress_ctx;
@@ -43,6 +44,8 @@ struct backfill_result {
     enum run_end end;
     uint64_t pages, rows, tables_done, tables_failed, retries, limits;
     struct err why; /* of the first table that did not complete */
+    uint64_t skipped; /* parents whose list of children was gone (404) */
+    char note[240];   /* what to know of tables that did complete (a cap, skipped parents); "" */
 };
 /* false only for failures that concern the whole (journal, state, configuration). */
 bool backfill_run(const struct backfill_opts *o, struct backfill_result *ret, struct err *err);

@@ -19,15 +19,18 @@ void cursor_release(struct cursor *c)
 
 void cursor_write(const struct cursor *c, struct buf *out)
 {
-    buf_addf(out, "{\"level\":%u,\"pages\":%llu,\"rows\":%llu,\"began\":%llu,\"mark\":%llu,\"stop\":%s,\"levels\":[", c->level,
+    buf_addf(out, "{\"level\":%u,\"pages\":%llu,\"rows\":%llu,\"began\":%llu,\"mark\":%llu,\"stop\":%s,\"capped\":%s,\"levels\":[", c->level,
              (unsigned long long)c->pages, (unsigned long long)c->rows, (unsigned long long)c->began_us,
-             (unsigned long long)c->mark_us, c->stop ? "true" : "false");
+             (unsigned long long)c->mark_us, c->stop ? "true" : "false", c->capped ? "true" : "false");
     for (unsigned i = 0; i < c->n_levels; i++) {
         const struct level_state *l = &c->levels[i];
         buf_addz(out, i ? ",{\"next\":" : "{\"next\":");
         json_write_string(out, buf_span(&l->next));
-        buf_addf(out, ",\"started\":%s,\"more\":%s,\"seq\":%llu,\"index\":%llu}", l->started ? "true" : "false",
-                 l->more ? "true" : "false", (unsigned long long)l->seq, (unsigned long long)l->index);
+        buf_addf(out, ",\"started\":%s,\"more\":%s,\"seq\":%llu,\"index\":%llu,\"pages\":%llu", l->started ? "true" : "false",
+                 l->more ? "true" : "false", (unsigned long long)l->seq, (unsigned long long)l->index,
+                 (unsigned long long)l->pages);
+        buf_addf(out, ",\"ring\":[%llu,%llu,%llu]}", (unsigned long long)l->mark, (unsigned long long)l->lap,
+                 (unsigned long long)l->power);
     }
     buf_addz(out, "]}");
 }
@@ -39,6 +42,18 @@ static bool number(struct json obj, const char *name, uint64_t *ret)
         return false;
     *ret = (uint64_t)v;
     return true;
+}
+
+/* Cursors of an earlier form have no ring; then looking for one begins here. */
+static void read_ring(struct json level, struct level_state *l)
+{
+    struct json ring = json_get(level, SPAN_LIT("ring"));
+    uint64_t *const at[] = {&l->mark, &l->lap, &l->power};
+    int64_t v;
+    if (!number(level, "pages", &l->pages))
+        l->pages = 0;
+    for (size_t i = 0; i < 3; i++)
+        *at[i] = json_int64(json_at(ring, i), &v) && v > 0 ? (uint64_t)v : 0;
 }
 
 static bool flag(struct json obj, const char *name)
@@ -58,6 +73,7 @@ bool cursor_read(struct span text, struct cursor *c, struct err *err)
               json_count(levels) == c->n_levels;
     c->level = (unsigned)at;
     c->stop = flag(v, "stop");
+    c->capped = flag(v, "capped");
     struct json_iter it = json_iter(levels);
     for (unsigned i = 0; ok && json_next(&it, NULL, &level); i++) {
         struct level_state *l = &c->levels[i];
@@ -66,6 +82,7 @@ bool cursor_read(struct span text, struct cursor *c, struct err *err)
              number(level, "index", &l->index);
         l->started = flag(level, "started");
         l->more = flag(level, "more");
+        read_ring(level, l);
     }
     return ok || err_set(err, ERR_INPUT, "the cursor of a run is of another version: `sluice backfill --full` begins anew");
 }

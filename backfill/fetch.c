@@ -1,11 +1,13 @@
 #include "backfill/fetch.h"
+#include "backfill/page.h"
 #include "core/clock.h"
 #include "core/mem.h"
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BACKOFF_US UINT64_C(500000)
+#define BACKOFF_US_DEFAULT UINT64_C(500000)
+#define REDIRECTS_MAX 5
 #define BACKOFF_US_MAX (UINT64_C(30) * 1000000)
 #define LOOK_US 50000 /* how often the stop flag is looked at during a wait */
 
@@ -16,7 +18,7 @@ struct fetcher {
     CURL *curl;
     struct curl_slist *headers;
     uint64_t next_us;   /* monotonic: not before */
-    uint64_t quiet_us;  /* wall: the rate headers said to wait until */
+    uint64_t waited_us; /* for the page at hand */
     char words[CURL_ERROR_SIZE];
 };
 
@@ -69,6 +71,18 @@ static size_t take_header(char *p, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
+static bool stopped(const struct fetcher *f)
+{
+    return f->o->stop && *f->o->stop;
+}
+
+/* A transfer that nobody waits for any more ends at once. */
+static int look_at_stop(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    (void)a, (void)b, (void)c, (void)d;
+    return stopped(ctx);
+}
+
 static bool set_up(struct fetcher *f, const struct scope *config, struct err *err)
 {
     const struct api_rule *api = f->api;
@@ -92,6 +106,10 @@ static bool set_up(struct fetcher *f, const struct scope *config, struct err *er
     curl_easy_setopt(f->curl, CURLOPT_LOW_SPEED_TIME, 30L);
     curl_easy_setopt(f->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(f->curl, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(f->curl, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(f->curl, CURLOPT_XFERINFOFUNCTION, look_at_stop);
+    curl_easy_setopt(f->curl, CURLOPT_XFERINFODATA, f);
+    curl_easy_setopt(f->curl, CURLOPT_NOPROGRESS, 0L);
     return true;
 }
 
@@ -119,11 +137,6 @@ void fetcher_free(struct fetcher **at)
         curl_easy_cleanup(f->curl);
     free(f);
     *at = NULL;
-}
-
-static bool stopped(const struct fetcher *f)
-{
-    return f->o->stop && *f->o->stop;
 }
 
 /* false: stopped meanwhile. */
@@ -166,7 +179,7 @@ static void split_headers(struct fetched *p)
 }
 
 /* One request. false: the connection failed (f->words). */
-static bool perform(struct fetcher *f, const char *url, struct fetched *p)
+static bool request(struct fetcher *f, const char *url, struct fetched *p)
 {
     long status = 0;
     buf_clear(&p->body);
@@ -193,6 +206,24 @@ static bool perform(struct fetcher *f, const char *url, struct fetched *p)
                                        .body = buf_span(&p->body),
                                        .status = p->status};
     return true;
+}
+
+/* A request, and where it is sent to within the same origin. false: the connection failed (f->words). */
+static bool perform(struct fetcher *f, const char *url, struct fetched *p)
+{
+    bool ok = request(f, url, p);
+    for (unsigned i = 0; ok && i < REDIRECTS_MAX && p->status >= 301 && p->status <= 308; i++) {
+        char *to = NULL;
+        curl_easy_getinfo(f->curl, CURLINFO_REDIRECT_URL, &to);
+        if (!to || !same_origin(span_of(to), span_of(url)))
+            break;
+        char *next = mem_dup(to); /* the handle's own text changes with the next request */
+        ok = request(f, next, p);
+        explicit_bzero(next, strlen(next));
+        free(next);
+    }
+    p->message.url = span_of(url);
+    return ok;
 }
 
 /* How long the answer asks to wait, in microseconds; 0: it does not say. */
@@ -277,7 +308,8 @@ static bool describe(const struct fetcher *f, const char *url, const struct tabl
 
 static uint64_t backoff(struct fetcher *f, unsigned tries)
 {
-    uint64_t most = BACKOFF_US << (tries < 10 ? tries : 10), random = 0;
+    uint64_t base = f->o->backoff_us_base ? f->o->backoff_us_base : BACKOFF_US_DEFAULT;
+    uint64_t most = base << (tries < 10 ? tries : 10), random = 0;
     if (most > BACKOFF_US_MAX)
         most = BACKOFF_US_MAX;
     f->io->world->random(f->io, &random, sizeof random);
@@ -287,11 +319,12 @@ static uint64_t backoff(struct fetcher *f, unsigned tries)
 /* Waits with words; FETCH_OK: go on. */
 static enum fetch_end hold(struct fetcher *f, uint64_t us, const char *words, struct fetch_watch *watch, struct err *err)
 {
-    if (us > WAIT_US_MAX) {
-        err_set(err, ERR_TRANSIENT, "the provider asks for a wait of %llu min; the run goes on when it is started again",
-                (unsigned long long)(us / 60000000));
+    if (us > WAIT_US_MAX || f->waited_us + us > WAIT_US_MAX) {
+        err_set(err, ERR_TRANSIENT, "the provider asks for a wait of %llu s, after %llu s already; the run goes on when it is started again",
+                (unsigned long long)(us / 1000000), (unsigned long long)(f->waited_us / 1000000));
         return FETCH_LIMITED;
     }
+    f->waited_us += us;
     watch->waiting(watch->ctx, words, f->io->world->now_us(f->io) + us);
     bool go = wait_us(f, us);
     watch->waiting(watch->ctx, NULL, 0);
@@ -317,17 +350,23 @@ static enum fetch_end judge(struct fetcher *f, const char *url, const struct tab
         return hold(f, backoff(f, tries), words, watch, err);
     }
     describe(f, url, table, p, rule, err);
-    return p->status == 404 || p->status == 410 ? FETCH_GONE : FETCH_FAILED;
+    bool gone = p->status == 404 || p->status == 410 || (rule && strcmp(rule->cause, "gone") == 0);
+    if (p->status == 401 || (rule && strcmp(rule->cause, "auth") == 0))
+        err->cls = ERR_CONFIG;
+    return gone ? FETCH_GONE : FETCH_FAILED;
 }
 
 enum fetch_end fetch_page(struct fetcher *f, const char *url, const struct table_rule *table, struct fetch_watch *watch,
                           struct fetched *ret, struct err *err)
 {
+    f->waited_us = 0;
     for (unsigned tries = 1;; tries++) {
         if (!pace(f))
             return FETCH_STOPPED;
         enum fetch_end end;
         if (!perform(f, url, ret)) {
+            if (stopped(f))
+                return FETCH_STOPPED;
             if (!buf_ok(&ret->body)) {
                 err_set(err, ERR_INPUT, "a page is larger than %zu MiB", PAGE_BODY_MAX >> 20);
                 return FETCH_FAILED;

@@ -1,4 +1,7 @@
 #include "backfill/page.h"
+#include "core/mem.h"
+#include <curl/curl.h>
+#include <stdlib.h>
 
 bool page_records(const struct page_rule *r, const struct fetched *p, struct json *ret, struct err *err)
 {
@@ -34,7 +37,7 @@ static bool next_cursor(const struct page_rule *r, const struct fetched *p, stru
     bool got = more && path_text(&r->next_value, &scope, next) && next->n > before;
     buf_release(&scratch);
     *ret_more = got;
-    if (more && !got && r->has_more && last.type != JSON_NONE)
+    if (more && !got && r->has_more)
         return err_set(err, ERR_INPUT, "the page says that there is more, but has nothing at %s to ask for it with", r->next_value.text);
     return true;
 }
@@ -85,16 +88,44 @@ struct span link_target(struct span header, const char *rel)
     return (struct span){NULL, 0};
 }
 
+/* The relation's target among all Link headers of the answer. */
+static struct span find_link(const struct fetched *p, const char *rel)
+{
+    struct span target = {NULL, 0};
+    for (size_t i = 0; i < p->message.n_headers && !target.n; i++) {
+        if (span_ieq(p->message.headers[i].name, SPAN_LIT("Link")))
+            target = link_target(p->message.headers[i].value, rel);
+    }
+    return target;
+}
+
+/* `target` as seen from the page at `base` (RFC 3986 section 5); false: it is no address. */
+static bool resolve(struct span base, struct span target, struct buf *out)
+{
+    CURLU *u = curl_url();
+    char *from = mem_dup_span(base), *to = mem_dup_span(target), *whole = NULL;
+    bool ok = u && curl_url_set(u, CURLUPART_URL, from, 0) == CURLUE_OK && curl_url_set(u, CURLUPART_URL, to, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_URL, &whole, 0) == CURLUE_OK;
+    if (ok)
+        buf_addz(out, whole);
+    curl_free(whole);
+    free(from);
+    free(to);
+    curl_url_cleanup(u);
+    return ok && buf_ok(out);
+}
+
 static bool next_link(const struct page_rule *r, const struct fetched *p, struct json last, struct buf *next, bool *ret_more,
                       struct err *err)
 {
     (void)last;
-    struct span target = link_target(http_header(&p->message, SPAN_LIT("Link"), NULL), r->link_rel ? r->link_rel : "next");
+    struct span target = find_link(p, r->link_rel ? r->link_rel : "next");
     *ret_more = target.n > 0;
-    if (target.n && !same_origin(target, p->message.url))
+    if (!target.n)
+        return true;
+    if (!resolve(p->message.url, target, next) || !same_origin(buf_span(next), p->message.url))
         return err_set(err, ERR_INPUT, "the page's Link leads to another origin (%.*s); the API key is not sent there",
                        (int)(target.n > 100 ? 100 : target.n), target.p);
-    buf_adds(next, target);
     return true;
 }
 

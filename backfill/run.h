@@ -12,6 +12,7 @@
 #include "backfill/backfill.h"
 #include "backfill/cursor.h"
 #include "backfill/fetch.h"
+#include "backfill/hide.h"
 
 struct parent_page { /* the current page of a parent level, kept in memory */
     struct buf body;
@@ -28,7 +29,10 @@ struct run {
     const struct scope_pair *config;
     size_t n_config;
     char id[48];
+    struct hide hide;
     uint64_t since_us;        /* incremental: ask from here, overlap taken off; 0: everything */
+    uint64_t to_us;           /* only what is before; 0: open */
+    uint64_t skipped;         /* parents that had no such list any more */
     struct pull_progress progress;
     struct fetch_watch watch;
     struct fetched page;
@@ -49,4 +53,8 @@ enum step_end run_step(struct run *r, struct err *err);
 bool parent_records(struct run *r, unsigned level, struct err *err);
 const struct since_rule *run_since(const struct run *r);
 const struct page_rule *run_page_rule(const struct run *r, unsigned level);
+bool run_is_leaf(const struct run *r, unsigned level);
+struct json run_parent_record(const struct run *r, unsigned level); /* the current one of a parent level */
+/* address.c: where the next page of a level is. It may hold a secret: for the request alone. */
+bool run_address(const struct run *r, unsigned level, struct buf *url, struct err *err);
 const char *run_table_name(const struct run *r); /* "" for the feed */

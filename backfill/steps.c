@@ -3,7 +3,10 @@
 #include "backfill/run.h"
 #include "core/clock.h"
 #include "core/codec.h"
-#include <stdio.h>
+
+#define EMPTY_PAGES_MAX 100
+#define KEPT_HEADERS 12
+#define AHEAD_US_MAX (UINT64_C(300) * 1000000) /* a provider's clock further ahead of ours is not believed */
 
 const struct since_rule *run_since(const struct run *r)
 {
@@ -24,116 +27,14 @@ const char *run_table_name(const struct run *r)
     return t ? t->name : "";
 }
 
-static bool is_leaf(const struct run *r, unsigned level)
+bool run_is_leaf(const struct run *r, unsigned level)
 {
     return level + 1 == r->cursor.n_levels;
 }
 
-/* The current record of a parent level. */
-static struct json parent_record(const struct run *r, unsigned level)
+struct json run_parent_record(const struct run *r, unsigned level)
 {
     return json_at(r->parents[level].records, r->cursor.levels[level].index);
-}
-
-static void since_text(const struct run *r, char out[CLOCK_TEXT_MAX])
-{
-    const struct since_rule *s = run_since(r);
-    if (s->unit == UNIT_ISO8601)
-        clock_iso_s(r->since_us, out);
-    else
-        snprintf(out, CLOCK_TEXT_MAX, "%llu", (unsigned long long)(r->since_us / (s->unit == UNIT_MS ? 1000 : 1000000)));
-}
-
-/* What templates of a call may name: config, the parents' records, and the words since, source, table.scope. */
-struct call {
-    struct scope_parent parents[LEVELS_MAX];
-    struct scope_pair words[3];
-    char since[CLOCK_TEXT_MAX];
-    struct scope scope;
-};
-
-static void make_call(const struct run *r, unsigned level, struct call *c)
-{
-    const struct table_rule *t = r->levels[level];
-    for (unsigned i = 0; i < level; i++)
-        c->parents[i] = (struct scope_parent){span_of(r->levels[i]->name), parent_record(r, i)};
-    since_text(r, c->since);
-    c->words[0] = (struct scope_pair){SPAN_LIT("since"), span_of(c->since)};
-    c->words[1] = (struct scope_pair){SPAN_LIT("source"), span_of(r->o->source->name)};
-    c->words[2] = (struct scope_pair){SPAN_LIT("table.scope"), span_of(t && t->scope ? t->scope : "")};
-    c->scope = (struct scope){.config = r->config,
-                              .n_config = r->n_config,
-                              .parents = c->parents,
-                              .n_parents = level,
-                              .words = c->words,
-                              .n_words = 3};
-}
-
-static void add_param(struct buf *url, const char *name, struct span value)
-{
-    buf_addc(url, memchr(url->p, '?', url->n) ? '&' : '?');
-    percent_encode(url, span_of(name));
-    buf_addc(url, '=');
-    percent_encode(url, value);
-}
-
-static void add_since(const struct run *r, struct buf *url)
-{
-    const struct since_rule *s = run_since(r);
-    char text[CLOCK_TEXT_MAX];
-    if (s->kind != SINCE_QUERY || !r->since_us)
-        return;
-    since_text(r, text);
-    add_param(url, s->query, span_of(text));
-}
-
-static bool add_query(const struct query_param *q, size_t n, const struct scope *scope, struct buf *url, struct err *err)
-{
-    struct buf value;
-    buf_init(&value, 1 << 16);
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++) {
-        buf_clear(&value);
-        ok = template_render(&q[i].value, scope, &value, err);
-        if (ok)
-            add_param(url, q[i].name, buf_span(&value));
-    }
-    buf_release(&value);
-    return ok;
-}
-
-/* The address of the next page of a level. */
-static bool make_url(const struct run *r, unsigned level, struct buf *url, struct err *err)
-{
-    const struct manifest *m = r->o->source->manifest;
-    const struct table_rule *t = r->levels[level];
-    const struct page_rule *page = run_page_rule(r, level);
-    const struct level_state *l = &r->cursor.levels[level];
-    struct call c;
-    make_call(r, level, &c);
-    buf_clear(url);
-    if (l->started && pagination_of(page)->next_is_url) {
-        buf_adds(url, buf_span(&l->next));
-        return true;
-    }
-    if (r->o->source->base_url)
-        buf_addz(url, r->o->source->base_url);
-    else if (!template_render(&m->api.base, &c.scope, url, err))
-        return false;
-    while (url->n && url->p[url->n - 1] == '/')
-        url->p[--url->n] = 0;
-    if (!template_render(t ? &t->path : &m->feed.path, &c.scope, url, err) ||
-        !add_query(t ? t->query : m->feed.query, t ? t->n_query : m->feed.n_query, &c.scope, url, err))
-        return false;
-    char size[16];
-    snprintf(size, sizeof size, "%u", page->size_max);
-    if (page->size_query && page->size_max)
-        add_param(url, page->size_query, span_of(size));
-    if (is_leaf(r, level))
-        add_since(r, url);
-    if (l->started && l->next.n)
-        add_param(url, page->next_query, buf_span(&l->next));
-    return buf_ok(url) || err_set(err, ERR_INPUT, "the address of a page is too long");
 }
 
 static bool time_of(struct json v, enum time_unit unit, uint64_t *ret_us)
@@ -153,14 +54,17 @@ static struct json field_at(struct json record, const char *dotted)
     return record;
 }
 
-/* The incremental field of a record: a table's own, or an event's time for the feed. */
+/* The time a list is filtered or sorted by: the incremental field, else that of its order, for the feed an event's time. */
 static bool record_time(const struct run *r, struct json record, uint64_t *ret_us)
 {
     const struct since_rule *s = run_since(r);
+    const struct table_rule *t = r->levels[r->cursor.n_levels - 1];
     const struct event_rule *e = &r->o->source->manifest->event;
     if (s->kind != SINCE_NONE && s->field)
         return time_of(field_at(record, s->field), s->unit, ret_us);
-    if (r->levels[r->cursor.n_levels - 1] || !e->has_time)
+    if (t && t->order_field)
+        return time_of(field_at(record, t->order_field), UNIT_NONE, ret_us);
+    if (t || !e->has_time)
         return false;
     struct scope scope = {.body = record};
     struct buf scratch;
@@ -170,11 +74,23 @@ static bool record_time(const struct run *r, struct json record, uint64_t *ret_u
     return ok;
 }
 
-static bool stops_at_watermark(const struct run *r)
+static bool sorted(const struct run *r, bool desc)
 {
+    const struct api_rule *api = &r->o->source->manifest->api;
     const struct since_rule *s = run_since(r);
-    bool feed = !r->levels[r->cursor.n_levels - 1];
-    return r->since_us && (s->kind == SINCE_STOP || (feed && s->kind == SINCE_NONE && r->o->source->manifest->api.order_desc));
+    const struct table_rule *t = r->levels[r->cursor.n_levels - 1];
+    const char *by = t ? t->order_field : api->order_field;
+    bool of_this = s->kind == SINCE_NONE || !s->field || (by && strcmp(by, s->field) == 0);
+    return by && of_this && (t ? t->order_desc : api->order_desc) == desc;
+}
+
+/* Whether nothing that is asked for can follow a record of this time: the list is sorted, and it lies beyond the window. */
+static bool is_beyond(const struct run *r, uint64_t us)
+{
+    enum since_kind kind = run_since(r)->kind;
+    if (r->to_us && us >= r->to_us && sorted(r, false))
+        return true;
+    return us < r->since_us && (kind == SINCE_STOP || (kind == SINCE_NONE && sorted(r, true)));
 }
 
 /* Goes over the leaf's records: the watermark, how far back we are, and whether that is far enough. */
@@ -182,6 +98,7 @@ static void look_at_records(struct run *r, struct json records)
 {
     struct json_iter it = json_iter(records);
     struct json record;
+    r->cursor.stop = false; /* each parent's list is a list of its own */
     while (json_next(&it, NULL, &record)) {
         uint64_t us;
         if (!record_time(r, record, &us))
@@ -190,8 +107,7 @@ static void look_at_records(struct run *r, struct json records)
             r->cursor.mark_us = us;
         if (!r->progress.oldest_us || us < r->progress.oldest_us)
             r->progress.oldest_us = us;
-        if (us < r->since_us && stops_at_watermark(r))
-            r->cursor.stop = true;
+        r->cursor.stop = r->cursor.stop || is_beyond(r, us);
     }
 }
 
@@ -204,24 +120,48 @@ static struct json last_of(struct json records)
     return last;
 }
 
+/* A list whose cursors come round, or that stays empty for ever, would never end. */
+static bool check_ring(struct level_state *l, struct span next, bool empty, struct err *err)
+{
+    uint64_t hash = hash64(next) >> 1; /* fits JSON's integers */
+    l->empties = empty ? l->empties + 1 : 0;
+    if (l->empties > EMPTY_PAGES_MAX)
+        return err_set(err, ERR_INPUT, "%u pages in a row were empty, and the provider says that there is more", EMPTY_PAGES_MAX);
+    if (l->power && hash == l->mark)
+        return err_set(err, ERR_INPUT, "the provider's next page is one that was read before: the list would never end");
+    /* Brent: the mark moves at powers of two, so a ring of any size meets it. */
+    if (++l->lap > l->power) {
+        l->mark = hash;
+        l->power = l->power ? 2 * l->power : 1;
+        l->lap = 0;
+    }
+    return true;
+}
+
 /* Moves the level behind the page that came. */
 static bool move_on(struct run *r, unsigned level, struct json records, struct err *err)
 {
     const struct page_rule *page = run_page_rule(r, level);
     struct level_state *l = &r->cursor.levels[level];
+    struct json last = last_of(records);
     struct buf next;
     bool more;
     buf_init(&next, 16384);
-    bool ok = pagination_of(page)->next(page, &r->page, last_of(records), &next, &more, err);
-    if (ok && more && l->started && next.n && span_eq(buf_span(&next), buf_span(&l->next)))
-        ok = err_set(err, ERR_INPUT, "the provider's next page is the one just read: the list would never end");
+    bool ok = pagination_of(page)->next(page, &r->page, last, &next, &more, err);
+    more = ok && more && !(run_is_leaf(r, level) && r->cursor.stop);
+    ok = ok && (!more || check_ring(l, buf_span(&next), last.type == JSON_NONE, err));
     if (ok) {
         buf_clear(&l->next);
-        buf_adds(&l->next, buf_span(&next));
+        hide_secrets(&r->hide, buf_span(&next), &l->next);
         l->started = true;
-        l->more = more && !(is_leaf(r, level) && r->cursor.stop);
-        l->seq = 0;
-        l->index = 0;
+        l->more = more;
+        l->seq = l->index = 0;
+        l->pages++;
+        if (more && page->cap && l->pages >= page->cap) {
+            l->more = false;
+            r->cursor.capped = true;
+        }
+        ok = buf_ok(&l->next) || err_set(err, ERR_INPUT, "what the next page is asked with is too long");
     }
     buf_release(&next);
     return ok;
@@ -231,8 +171,9 @@ static uint64_t observed(const struct run *r)
 {
     const struct io *io = r->o->io;
     uint64_t us, lag = r->o->source->manifest->api.lag_us;
-    if (!clock_parse_http(http_header(&r->page.message, SPAN_LIT("Date"), NULL), &us))
-        us = io->world->now_us(io);
+    uint64_t now = io->world->now_us(io);
+    if (!clock_parse_http(http_header(&r->page.message, SPAN_LIT("Date"), NULL), &us) || us > now + AHEAD_US_MAX)
+        us = now;
     return us > lag ? us - lag : us;
 }
 
@@ -241,22 +182,27 @@ static void write_parents(const struct run *r, unsigned level, struct buf *out)
     for (unsigned i = 0; i < level; i++) {
         buf_addc(out, i ? ',' : '{');
         json_write_key(out, r->levels[i]->name);
-        json_minify(out, parent_record(r, i));
+        json_minify(out, run_parent_record(r, i));
     }
     if (level)
         buf_addc(out, '}');
 }
 
-/* Of the answer's headers those that somebody will want to see; never a cookie. */
-static size_t keep_headers(const struct fetched *p, struct http_header out[8])
+/* Of the answer's headers those that somebody will want to see; never a cookie. Link may repeat a secret of our query. */
+static size_t keep_headers(const struct run *r, struct http_header out[KEPT_HEADERS], struct buf *link)
 {
-    static const char *const names[] = {"Date", "Content-Type", "Link", "ETag", "Request-Id", "X-Request-Id", "X-GitHub-Request-Id"};
+    const struct api_rule *api = &r->o->source->manifest->api;
+    const char *const names[] = {"Date", "Content-Type", "ETag", "Request-Id", "X-Request-Id", "X-GitHub-Request-Id",
+                                 api->wait_header, api->left_header, api->reset_header};
     size_t n = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct span value = http_header(&p->message, span_of(names[i]), NULL);
+        struct span value = names[i] ? http_header(&r->page.message, span_of(names[i]), NULL) : (struct span){NULL, 0};
         if (value.n)
             out[n++] = (struct http_header){span_of(names[i]), value};
     }
+    hide_secrets(&r->hide, http_header(&r->page.message, SPAN_LIT("Link"), NULL), link);
+    if (link->n)
+        out[n++] = (struct http_header){SPAN_LIT("Link"), buf_span(link)};
     return n;
 }
 
@@ -268,13 +214,15 @@ static bool nothing_follows(const struct run *r, unsigned level)
         if (i == level ? l->more : l->more || l->index + 1 < json_count(r->parents[i].records))
             return false;
     }
-    return is_leaf(r, level);
+    return run_is_leaf(r, level);
 }
 
 static bool journal_page(struct run *r, unsigned level, struct err *err)
 {
-    struct http_header headers[8];
-    struct buf cursor, parents;
+    struct http_header headers[KEPT_HEADERS];
+    struct buf cursor, parents, link, url;
+    buf_init(&link, 1 << 20);
+    buf_init(&url, 1 << 20);
     buf_init(&cursor, 1 << 18);
     buf_init(&parents, PAGE_BODY_MAX);
     const struct io *io = r->o->io;
@@ -292,13 +240,17 @@ static bool journal_page(struct run *r, unsigned level, struct err *err)
                       .observed_us = observed(r),
                       .is_feed = r->levels[level] == NULL,
                       .is_last = nothing_follows(r, level)};
+    hide_secrets(&r->hide, r->page.message.url, &url);
+    e.message.url = buf_span(&url);
     e.message.headers = headers;
-    e.message.n_headers = keep_headers(&r->page, headers);
+    e.message.n_headers = keep_headers(r, headers, &link);
     r->journalled_last = e.is_last;
-    bool ok = (buf_ok(&cursor) && buf_ok(&parents)) || err_set(err, ERR_NOMEM, "no memory for a page's entry");
+    bool ok = (buf_ok(&cursor) && buf_ok(&parents) && buf_ok(&url) && buf_ok(&link)) || err_set(err, ERR_NOMEM, "no memory for a page's entry");
     ok = ok && lane_append_wait(journal_lane(r->o->journal, LANE_BACKFILL), &e, &r->last_seq, err);
     buf_release(&cursor);
     buf_release(&parents);
+    buf_release(&link);
+    buf_release(&url);
     return ok;
 }
 
@@ -329,23 +281,20 @@ static enum step_end take_page(struct run *r, unsigned level, struct err *err)
     if (!r->cursor.began_us)
         r->cursor.began_us = observed(r);
     size_t n = json_count(records);
-    if (is_leaf(r, level)) {
+    if (run_is_leaf(r, level)) {
         look_at_records(r, records);
         r->cursor.rows += n;
     }
     r->cursor.pages++;
-    const struct page_rule *page = run_page_rule(r, level);
     if (!move_on(r, level, records, err))
         return STEP_FAILED;
-    if (page->cap && r->cursor.pages >= page->cap)
-        r->cursor.levels[level].more = false;
     if (!r->o->dry_run && !journal_page(r, level, err))
         return STEP_BROKEN;
-    if (!is_leaf(r, level) && !keep_parent(r, level, err))
+    if (!run_is_leaf(r, level) && !keep_parent(r, level, err))
         return STEP_BROKEN;
     r->progress.pages++;
-    r->progress.rows += is_leaf(r, level) ? n : 0;
-    if (r->rows_left && is_leaf(r, level))
+    r->progress.rows += run_is_leaf(r, level) ? n : 0;
+    if (r->rows_left && run_is_leaf(r, level))
         *r->rows_left -= n < *r->rows_left ? n : *r->rows_left;
     return STEP_PAGE;
 }
@@ -357,13 +306,15 @@ static void reset_level(struct run *r, unsigned level)
     l->started = false;
     l->more = true;
     l->seq = l->index = 0;
+    l->pages = l->mark = l->lap = l->power = 0;
+    l->empties = 0;
     r->parents[level].loaded = false;
 }
 
 static bool parent_kept(const struct run *r, unsigned level)
 {
     const struct table_rule *t = r->levels[level];
-    struct scope scope = {.record = parent_record(r, level), .object = parent_record(r, level)};
+    struct scope scope = {.record = run_parent_record(r, level), .object = run_parent_record(r, level)};
     return conditions_hold(t->keep, t->n_keep, &scope);
 }
 
@@ -374,7 +325,7 @@ static int next_level(struct run *r)
     for (;;) {
         struct level_state *l = &r->cursor.levels[k];
         bool done = l->started && !l->more;
-        if (is_leaf(r, k)) {
+        if (run_is_leaf(r, k)) {
             if (!done)
                 return (int)k;
             if (k == 0)
@@ -408,7 +359,7 @@ enum step_end run_step(struct run *r, struct err *err)
         return STEP_COMPLETE;
     struct buf url;
     buf_init(&url, 1 << 16);
-    enum fetch_end end = make_url(r, (unsigned)level, &url, err)
+    enum fetch_end end = run_address(r, (unsigned)level, &url, err)
                              ? fetch_page(r->fetcher, buf_z(&url), r->levels[level], &r->watch, &r->page, err)
                              : FETCH_FAILED;
     enum step_end step = STEP_FAILED;
@@ -422,8 +373,13 @@ enum step_end run_step(struct run *r, struct err *err)
         /* The parent went away between its page and now: it has no such rows any more. */
         r->cursor.levels[level].started = true;
         r->cursor.levels[level].more = false;
+        r->skipped++;
+        r->journalled_last = false;
         step = STEP_PAGE;
     }
+    hide_in_message(&r->hide, err);
+    if (url.p)
+        explicit_bzero(url.p, url.cap); /* a key may stand in its query */
     buf_release(&url);
     return step;
 }

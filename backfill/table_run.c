@@ -58,7 +58,7 @@ static bool put(struct run *r, const char *status, const char *why, struct span 
                              .error = span_of(why),
                              .watermark = watermark,
                              .from_us = r->since_us,
-                             .to_us = 0};
+                             .to_us = r->to_us};
     return state_run_put(r->state, &rec, err);
 }
 
@@ -123,10 +123,13 @@ static bool resume(struct run *r, bool *ret_resumed, bool *ret_done, struct err 
     *ret_resumed = *ret_done = false;
     bool ok = state_run_get(r->state, source_name(r), span_of(run_table_name(r)), (struct span){NULL, 0}, &rec, &text, &found, err);
     bool over = ok && found && (span_eqz(rec.status, "completed") || (r->o->full && !span_eqz(rec.status, "running")));
-    if (ok && found && !over && !(r->o->full && rec.from_us)) {
+    bool other = ok && found && ((r->o->from_us && rec.from_us != r->o->from_us) || (r->o->to_us && rec.to_us != r->o->to_us) ||
+                                 (r->o->full && (rec.from_us || rec.to_us)));
+    if (ok && found && !over && !other) {
         snprintf(r->id, sizeof r->id, "%.*s", SPAN_ARG(rec.run));
         r->progress.started_us = rec.started_us;
         r->since_us = rec.from_us;
+        r->to_us = rec.to_us;
         bool last;
         struct err why = {0};
         ok = find_last_page(r, rec.last_seq, &last, &why) && load_parents(r, &why);
@@ -139,7 +142,7 @@ static bool resume(struct run *r, bool *ret_resumed, bool *ret_done, struct err 
             cursor_init(&r->cursor, n);
             for (unsigned i = 0; i < n; i++)
                 r->parents[i].loaded = false;
-            r->last_seq = 0;
+            r->last_seq = r->to_us = 0;
             ok = true;
         }
     }
@@ -168,18 +171,17 @@ static bool find_since(struct run *r, struct err *err)
         r->since_us = r->o->source->backfill_from_us;
     if (r->o->from_us)
         r->since_us = r->o->from_us;
-    if (s->kind == SINCE_NONE && !feed)
-        r->since_us = 0;
+    r->to_us = r->o->to_us;
     return ok;
 }
 
 static bool begin(struct run *r, bool *ret_done, struct err *err)
 {
-    bool resumed;
-    if (!resume(r, &resumed, ret_done, err))
+    bool resumed = false;
+    if (!r->o->dry_run && !resume(r, &resumed, ret_done, err))
         return false;
     r->progress.resumed = resumed;
-    if (resumed && !r->o->dry_run)
+    if (resumed)
         return true;
     new_id(r);
     r->progress.started_us = r->o->io->world->now_us(r->o->io);
@@ -202,15 +204,46 @@ static void waiting(void *ctx, const char *words, uint64_t until_us)
     tell(r);
 }
 
-/* Invariant 3: never beyond the time at which the run began. */
-static void watermark(const struct run *r, char out[32])
+/* Whether everything from the last watermark on was read: a window that began later, or ended early, leaves a gap. */
+static bool leaves_no_gap(const struct run *r, bool found, uint64_t old)
 {
-    uint64_t mark = r->cursor.mark_us;
+    bool feed = !r->levels[r->cursor.n_levels - 1];
+    if (r->to_us || r->cursor.capped || (run_since(r)->kind == SINCE_NONE && !feed))
+        return false;
+    if (found)
+        return r->since_us <= old;
+    return feed || r->since_us <= r->o->source->backfill_from_us;
+}
+
+/* Invariant 3: never beyond the time at which the run began. Empty: the watermark stays. */
+static bool watermark(const struct run *r, char out[32], struct err *err)
+{
+    uint64_t mark = r->cursor.mark_us, old = 0;
+    bool found = false;
+    struct buf text;
+    buf_init(&text, 64);
+    out[0] = 0;
+    bool ok = state_watermark(r->state, source_name(r), span_of(run_table_name(r)), &text, &found, err);
+    found = ok && found && clock_parse_digits(buf_span(&text), 'u', &old);
+    buf_release(&text);
     if (r->cursor.began_us && mark > r->cursor.began_us)
         mark = r->cursor.began_us;
-    out[0] = 0;
-    if (mark)
+    if (ok && mark > old && leaves_no_gap(r, found, old))
         snprintf(out, 32, "%llu", (unsigned long long)mark);
+    return ok;
+}
+
+/* What a person should know of a run that is complete all the same. */
+static void note(const struct run *r, struct backfill_result *sum)
+{
+    const char *name = r->progress.table.p;
+    if (r->cursor.capped && !sum->note[0])
+        snprintf(sum->note, sizeof sum->note, "%.60s: a list is longer than the %u pages that the provider gives (cap); older rows were not read",
+                 name, run_page_rule(r, r->cursor.n_levels - 1)->cap);
+    if (r->skipped && !sum->note[0])
+        snprintf(sum->note, sizeof sum->note, "%.60s: %llu parents had no such list any more (404) and were passed over", name,
+                 (unsigned long long)r->skipped);
+    sum->skipped += r->skipped;
 }
 
 static bool step_to_end(struct run *r, bool done, enum run_end *ret_end, struct err *why, struct err *err)
@@ -237,8 +270,8 @@ static bool step_to_end(struct run *r, bool done, enum run_end *ret_end, struct 
     static const char *const names[] = {"completed", "paused", "limited", "failed"};
     *ret_end = ends[step];
     char mark[32] = "";
-    if (*ret_end == RUN_COMPLETED)
-        watermark(r, mark);
+    if (*ret_end == RUN_COMPLETED && !r->o->dry_run && !watermark(r, mark, err))
+        return false;
     bool told = *ret_end == RUN_LIMITED || *ret_end == RUN_FAILED;
     return put(r, names[*ret_end], told ? why->msg : "", span_of(mark), err);
 }
@@ -249,6 +282,7 @@ bool run_table(const struct backfill_opts *o, const struct table_rule *table, st
 {
     struct run *r = mem_alloc(sizeof *r);
     *r = (struct run){.o = o, .fetcher = f, .state = state, .config = config, .n_config = n_config, .rows_left = rows_left};
+    r->hide = (struct hide){o->source, config, n_config};
     r->watch = (struct fetch_watch){.ctx = r, .waiting = waiting};
     fetched_init(&r->page);
     for (unsigned i = 0; i < LEVELS_MAX; i++)
@@ -262,6 +296,8 @@ bool run_table(const struct backfill_opts *o, const struct table_rule *table, st
     r->progress.done = ok && *ret_end == RUN_COMPLETED;
     if (ok)
         tell(r);
+    if (ok)
+        note(r, sum);
     sum->pages += r->progress.pages;
     sum->rows += r->progress.rows;
     sum->retries += r->watch.retries;

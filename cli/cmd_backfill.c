@@ -29,9 +29,10 @@ static void print_result(const struct command_io *io, bool as_json, const char *
         json_write_string(&why, span_of(r->why.msg));
         fprintf(io->out,
                 "{\"source\":\"%s\",\"end\":\"%s\",\"pages\":%llu,\"rows\":%llu,\"tables_done\":%llu,\"tables_failed\":%llu,"
-                "\"retries\":%llu,\"limits\":%llu,\"why\":%s}\n",
+                "\"retries\":%llu,\"limits\":%llu,\"skipped\":%llu,\"why\":%s}\n",
                 source, ends[r->end], (unsigned long long)r->pages, (unsigned long long)r->rows, (unsigned long long)r->tables_done,
-                (unsigned long long)r->tables_failed, (unsigned long long)r->retries, (unsigned long long)r->limits, buf_z(&why));
+                (unsigned long long)r->tables_failed, (unsigned long long)r->retries, (unsigned long long)r->limits,
+                (unsigned long long)r->skipped, buf_z(&why));
         buf_release(&why);
         return;
     }
@@ -40,6 +41,8 @@ static void print_result(const struct command_io *io, bool as_json, const char *
 
 static int tell_end(const struct command_io *io, const struct instance *in, const char *source, const struct backfill_result *r, bool dry)
 {
+    if (r->note[0])
+        fprintf(io->err, "%s %s\n", glyph_warn(io), r->note);
     switch (r->end) {
     case RUN_COMPLETED:
         if (!dry && !in->live)
