@@ -49,7 +49,8 @@ static bool check_names(const struct backfill_opts *o, bool *ret_feed, struct er
         if (span_eqz(o->tables[i], "events") && m->feed.present)
             *ret_feed = true;
         else if (!t || !t->has_path)
-            return err_set(err, ERR_CONFIG, "table %.*s of %s has no list API to pull from", SPAN_ARG(o->tables[i]), o->source->name);
+            return err_set(err, ERR_CONFIG, "table %.*s of %s has no list API to pull from",
+                           SPAN_ARG(o->tables[i]), o->source->name);
         else if (t->since.sees_creations_only && m->feed.present)
             *ret_feed = true; /* its updates are only there */
     }
@@ -95,7 +96,8 @@ static int take_lock(const struct backfill_opts *o, struct err *err)
     }
     if (!got) {
         close(fd);
-        err_set(err, ERR_TRANSIENT, "a backfill of %s is running already; `sluice status %s` shows it", o->source->name, o->source->name);
+        err_set(err, ERR_TRANSIENT, "a backfill of %s is running already; `sluice status %s` shows it",
+                o->source->name, o->source->name);
         return -1;
     }
     return fd;
@@ -138,7 +140,8 @@ bool backfill_run(const struct backfill_opts *o, struct backfill_result *ret, st
     struct state state = {0};
     struct backfill_result res = {.end = RUN_COMPLETED};
     bool opened = false, ok = o->source->manifest->api.present ||
-                              err_set(err, ERR_CONFIG, "%s has no list API that this version can pull", o->source->manifest->title);
+                              err_set(err, ERR_CONFIG, "%s has no list API that this version can pull",
+                                      o->source->manifest->title);
     int lock = ok ? take_lock(o, err) : -1;
     ok = ok && lock >= 0 && make_plan(o, &plan, err) && config_pairs(o->source, &config, &n_config, err);
     if (ok) {

@@ -11,7 +11,12 @@
 #include "staging/state.h"
 #include <stdatomic.h>
 
-enum run_end { RUN_COMPLETED, RUN_STOPPED /* resumable: Ctrl-C, --max-rows */, RUN_LIMITED /* rate limit, resumable */, RUN_FAILED };
+enum run_end {
+    RUN_COMPLETED,
+    RUN_STOPPED, /* resumable: Ctrl-C, --max-rows */
+    RUN_LIMITED, /* rate limit, resumable */
+    RUN_FAILED   /* resumable once the cause is gone */
+};
 
 struct pull_progress { /* of one table, told after each page and each wait */
     struct span table;

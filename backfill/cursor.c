@@ -19,8 +19,9 @@ void cursor_release(struct cursor *c)
 
 void cursor_write(const struct cursor *c, struct buf *out)
 {
-    buf_addf(out, "{\"level\":%u,\"pages\":%llu,\"rows\":%llu,\"began\":%llu,\"mark\":%llu,\"stop\":%s,\"capped\":%s,\"levels\":[", c->level,
-             (unsigned long long)c->pages, (unsigned long long)c->rows, (unsigned long long)c->began_us,
+    buf_addf(out,
+             "{\"level\":%u,\"pages\":%llu,\"rows\":%llu,\"began\":%llu,\"mark\":%llu,\"stop\":%s,\"capped\":%s,\"levels\":[",
+             c->level, (unsigned long long)c->pages, (unsigned long long)c->rows, (unsigned long long)c->began_us,
              (unsigned long long)c->mark_us, c->stop ? "true" : "false", c->capped ? "true" : "false");
     for (unsigned i = 0; i < c->n_levels; i++) {
         const struct level_state *l = &c->levels[i];

@@ -2,8 +2,9 @@
  *
  *   {"level":1,"pages":7,"rows":512,"began":…,"mark":…,"stop":false,
  *    "capped":false,"levels":[{"next":"…","more":true,"seq":41,"index":3,"pages":2,"ring":[…,0,1]},{"next":"","more":true,…}]}
- * `level` is the one whose page this entry is. A level with `seq` 0 at its own entry means that entry. The last level is the table that is
- * pulled; those before it are its parents, whose current page is the journal's entry `seq` and whose current record is `index`.
+ * `level` is the one whose page this entry is; a level with `seq` 0 at its own entry means that entry. The last level is the
+ * table that is pulled; those before it are its parents, whose current page is the journal's entry `seq` and whose current record
+ * is `index`.
  * Threads: plain values. Life: cursor_release. */
 #pragma once
 #include "core/buf.h"

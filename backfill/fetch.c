@@ -35,7 +35,8 @@ void fetched_release(struct fetched *p)
     buf_release(&p->header_text);
 }
 
-static bool add_header(struct fetcher *f, const char *name, const struct template *value, const struct scope *config, struct err *err)
+static bool add_header(struct fetcher *f, const char *name, const struct template *value, const struct scope *config,
+                       struct err *err)
 {
     struct buf line;
     buf_init(&line, 1 << 16);
@@ -244,10 +245,17 @@ static uint64_t asked_wait(const struct fetcher *f, const struct fetched *p)
     return us > now ? us - now : 1;
 }
 
+/* What the rate header says; empty: nothing. */
+static struct span calls_left(const struct fetcher *f, const struct fetched *p)
+{
+    const char *name = f->api->left_header;
+    return name ? http_header(&p->message, span_of(name), NULL) : (struct span){NULL, 0};
+}
+
 /* No calls are left: the next request waits for the reset. */
 static void note_rate(struct fetcher *f, const struct fetched *p)
 {
-    struct span left = f->api->left_header ? http_header(&p->message, span_of(f->api->left_header), NULL) : (struct span){NULL, 0};
+    struct span left = calls_left(f, p);
     if (!span_eqz(left, "0"))
         return;
     uint64_t us = asked_wait(f, p);
@@ -278,7 +286,7 @@ static bool rate_limited(const struct fetcher *f, const struct fetched *p)
     if (p->status == 429)
         return true;
     /* GitHub answers 403 when no calls are left. */
-    struct span left = f->api->left_header ? http_header(&p->message, span_of(f->api->left_header), NULL) : (struct span){NULL, 0};
+    struct span left = calls_left(f, p);
     bool said = http_header(&p->message, SPAN_LIT("Retry-After"), NULL).n > 0;
     return (p->status == 403 && (span_eqz(left, "0") || said)) || (p->status == 503 && said);
 }
@@ -320,7 +328,8 @@ static uint64_t backoff(struct fetcher *f, unsigned tries)
 static enum fetch_end hold(struct fetcher *f, uint64_t us, const char *words, struct fetch_watch *watch, struct err *err)
 {
     if (us > WAIT_US_MAX || f->waited_us + us > WAIT_US_MAX) {
-        err_set(err, ERR_TRANSIENT, "the provider asks for a wait of %llu s, after %llu s already; the run goes on when it is started again",
+        err_set(err, ERR_TRANSIENT,
+                "the provider asks for a wait of %llu s, after %llu s already; the run goes on when it is started again",
                 (unsigned long long)(us / 1000000), (unsigned long long)(f->waited_us / 1000000));
         return FETCH_LIMITED;
     }

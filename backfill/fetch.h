@@ -2,8 +2,9 @@
  *
  * A fetcher keeps one connection alive, the pace (per_second), what the rate headers said, and the budget of retries.
  * Tries again: 429 and 503 after Retry-After or the reset header, other 5xx and broken connections after a backoff with full
- * jitter, what the manifest's `errors` say to retry. Gives up after TRIES_MAX tries of a page, or when a wait is longer than WAIT_US_MAX.
- * The API key is in no message. Redirects are not followed: a key must not travel to another host.
+ * jitter, what the manifest's `errors` say to retry. Gives up after TRIES_MAX tries of a page, or when the
+ * waits for it are longer than WAIT_US_MAX together.
+ * The API key is in no message. Redirects are followed within the same origin only: a key must not travel to another host.
  * Threads: one. Life: fetcher_new -> fetch_page* -> fetcher_free. */
 #pragma once
 #include "backfill/backfill.h"

@@ -38,7 +38,8 @@ static bool next_cursor(const struct page_rule *r, const struct fetched *p, stru
     buf_release(&scratch);
     *ret_more = got;
     if (more && !got && r->has_more)
-        return err_set(err, ERR_INPUT, "the page says that there is more, but has nothing at %s to ask for it with", r->next_value.text);
+        return err_set(err, ERR_INPUT, "the page says that there is more, but has nothing at %s to ask for it with",
+                       r->next_value.text);
     return true;
 }
 

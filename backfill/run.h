@@ -3,10 +3,11 @@
  * Invariants
  *  1. A page and the cursor that follows it are one journal entry. The next page is asked for only when that entry is durable.
  *  2. The cursor of the run's last durable entry, and nothing else, says where the run stands; what state.db says is a cache.
- *  3. A watermark moves only when the run is complete, and never beyond the provider's time at which the run began: what changed while
- *     it was read is read again by the next run.
+ *  3. A watermark moves only when the run is complete, and never beyond the provider's time at which the run began: what changed
+ *     while it was read is read again by the next run.
  *
- *   next_step: leaf page ──more──▶ leaf page …  ──no more──▶ parent's next record ──none left──▶ parent's next page ──none──▶ complete
+ *   next_level: leaf page ──more──▶ leaf page … ──no more──▶ parent's next record
+ *               ──none left──▶ parent's next page ──none──▶ complete
  */
 #pragma once
 #include "backfill/backfill.h"

@@ -42,7 +42,8 @@ static bool time_of(struct json v, enum time_unit unit, uint64_t *ret_us)
     struct buf text;
     buf_init(&text, 256);
     bool ok = json_text(v, &text) &&
-              (clock_parse_iso(buf_span(&text), ret_us) || clock_parse_digits(buf_span(&text), unit == UNIT_MS ? 'm' : 's', ret_us));
+              (clock_parse_iso(buf_span(&text), ret_us) ||
+               clock_parse_digits(buf_span(&text), unit == UNIT_MS ? 'm' : 's', ret_us));
     buf_release(&text);
     return ok;
 }
@@ -245,7 +246,8 @@ static bool journal_page(struct run *r, unsigned level, struct err *err)
     e.message.headers = headers;
     e.message.n_headers = keep_headers(r, headers, &link);
     r->journalled_last = e.is_last;
-    bool ok = (buf_ok(&cursor) && buf_ok(&parents) && buf_ok(&url) && buf_ok(&link)) || err_set(err, ERR_NOMEM, "no memory for a page's entry");
+    bool ok = (buf_ok(&cursor) && buf_ok(&parents) && buf_ok(&url) && buf_ok(&link)) ||
+              err_set(err, ERR_NOMEM, "no memory for a page's entry");
     ok = ok && lane_append_wait(journal_lane(r->o->journal, LANE_BACKFILL), &e, &r->last_seq, err);
     buf_release(&cursor);
     buf_release(&parents);

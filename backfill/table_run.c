@@ -1,4 +1,5 @@
-/* One table's run: found again where the last one stopped, stepped to its end, and told to state.db. See run.h for the invariants. */
+/* One table's run: found again where the last one stopped, stepped to its end, and told to state.db.
+ * See run.h for the invariants. */
 #include "backfill/run.h"
 #include "core/clock.h"
 #include "core/mem.h"
@@ -121,7 +122,8 @@ static bool resume(struct run *r, bool *ret_resumed, bool *ret_done, struct err 
     bool found = false;
     buf_init(&text, 1 << 18);
     *ret_resumed = *ret_done = false;
-    bool ok = state_run_get(r->state, source_name(r), span_of(run_table_name(r)), (struct span){NULL, 0}, &rec, &text, &found, err);
+    bool ok = state_run_get(r->state, source_name(r), span_of(run_table_name(r)), (struct span){NULL, 0}, &rec, &text,
+                            &found, err);
     bool over = ok && found && (span_eqz(rec.status, "completed") || (r->o->full && !span_eqz(rec.status, "running")));
     bool other = ok && found && ((r->o->from_us && rec.from_us != r->o->from_us) || (r->o->to_us && rec.to_us != r->o->to_us) ||
                                  (r->o->full && (rec.from_us || rec.to_us)));
@@ -238,7 +240,8 @@ static void note(const struct run *r, struct backfill_result *sum)
 {
     const char *name = r->progress.table.p;
     if (r->cursor.capped && !sum->note[0])
-        snprintf(sum->note, sizeof sum->note, "%.60s: a list is longer than the %u pages that the provider gives (cap); older rows were not read",
+        snprintf(sum->note, sizeof sum->note,
+                 "%.60s: a list is longer than the %u pages that the provider gives (cap); older rows were not read",
                  name, run_page_rule(r, r->cursor.n_levels - 1)->cap);
     if (r->skipped && !sum->note[0])
         snprintf(sum->note, sizeof sum->note, "%.60s: %llu parents had no such list any more (404) and were passed over", name,

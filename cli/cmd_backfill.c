@@ -30,16 +30,18 @@ static void print_result(const struct command_io *io, bool as_json, const char *
         fprintf(io->out,
                 "{\"source\":\"%s\",\"end\":\"%s\",\"pages\":%llu,\"rows\":%llu,\"tables_done\":%llu,\"tables_failed\":%llu,"
                 "\"retries\":%llu,\"limits\":%llu,\"skipped\":%llu,\"why\":%s}\n",
-                source, ends[r->end], (unsigned long long)r->pages, (unsigned long long)r->rows, (unsigned long long)r->tables_done,
-                (unsigned long long)r->tables_failed, (unsigned long long)r->retries, (unsigned long long)r->limits,
-                (unsigned long long)r->skipped, buf_z(&why));
+                source, ends[r->end], (unsigned long long)r->pages, (unsigned long long)r->rows,
+                (unsigned long long)r->tables_done, (unsigned long long)r->tables_failed, (unsigned long long)r->retries,
+                (unsigned long long)r->limits, (unsigned long long)r->skipped, buf_z(&why));
         buf_release(&why);
         return;
     }
-    fprintf(io->out, "%s %s rows in %s pages\n", dry ? "would begin with" : "pulled", thousands(r->rows, b[0]), thousands(r->pages, b[1]));
+    fprintf(io->out, "%s %s rows in %s pages\n", dry ? "would begin with" : "pulled",
+            thousands(r->rows, b[0]), thousands(r->pages, b[1]));
 }
 
-static int tell_end(const struct command_io *io, const struct instance *in, const char *source, const struct backfill_result *r, bool dry)
+static int tell_end(const struct command_io *io, const struct instance *in, const char *source, const struct backfill_result *r,
+                    bool dry)
 {
     if (r->note[0])
         fprintf(io->err, "%s %s\n", glyph_warn(io), r->note);
@@ -72,7 +74,8 @@ static bool take_request(const struct command_args *a, const struct command_io *
     const char *from = NULL, *to = NULL, *max = NULL;
     const struct opt spec[] = {{"--full", OPT_FLAG, &q->full},    {"--dry-run", OPT_FLAG, &q->dry}, {"--from", OPT_VALUE, &from},
                                {"--to", OPT_VALUE, &to},          {"--max-rows", OPT_VALUE, &max},  {NULL, 0, NULL}};
-    return command_options(a, io, "backfill", spec, q->names, 1, 64, &q->n) && entries_number(io, "--max-rows", max, &q->max_rows) &&
+    return command_options(a, io, "backfill", spec, q->names, 1, 64, &q->n) &&
+           entries_number(io, "--max-rows", max, &q->max_rows) &&
            take_instant(io, "--from", from, &q->from_us) && take_instant(io, "--to", to, &q->to_us);
 }
 
