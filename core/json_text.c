@@ -1,7 +1,9 @@
 /* Between JSON's spelling of text and text itself. */
-#include "core/json.h"
+#include "core/json_scan.h"
 #include <errno.h>
 #include <stdlib.h>
+
+#define REPLACEMENT 0xfffd /* U+FFFD, for what is no character */
 
 struct span json_inner(struct json v)
 {
@@ -16,61 +18,87 @@ static unsigned hex4(const char *p)
     return v;
 }
 
-static void add_utf8(struct buf *out, unsigned c)
+static size_t put_utf8(char out[4], unsigned c)
 {
     if (c < 0x80) {
-        buf_addc(out, (char)c);
-    } else if (c < 0x800) {
-        buf_add_u8(out, (uint8_t)(0xc0 | c >> 6));
-        buf_add_u8(out, (uint8_t)(0x80 | (c & 63)));
-    } else if (c < 0x10000) {
-        buf_add_u8(out, (uint8_t)(0xe0 | c >> 12));
-        buf_add_u8(out, (uint8_t)(0x80 | (c >> 6 & 63)));
-        buf_add_u8(out, (uint8_t)(0x80 | (c & 63)));
-    } else {
-        buf_add_u8(out, (uint8_t)(0xf0 | c >> 18));
-        buf_add_u8(out, (uint8_t)(0x80 | (c >> 12 & 63)));
-        buf_add_u8(out, (uint8_t)(0x80 | (c >> 6 & 63)));
-        buf_add_u8(out, (uint8_t)(0x80 | (c & 63)));
+        out[0] = (char)c;
+        return 1;
     }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6)
+        out[i] = (char)(0x80 | (c & 63));
+    out[0] = (char)((0xf00 >> n & 0xf0) | c);
+    return n;
 }
 
-/* \uXXXX at p, perhaps with its second half behind it; returns the bytes taken. A half alone is U+FFFD. */
-static size_t add_unicode(struct buf *out, const char *p, const char *end)
+/* The escape at p (proven) as UTF-8; *ret_n its bytes. Returns how much of the text it takes. */
+static size_t decode_escape(const char *p, const char *end, char out[4], size_t *ret_n)
 {
-    unsigned c = hex4(p + 2);
-    if (c >= 0xd800 && c < 0xdc00 && end - p >= 12 && p[6] == '\\' && p[7] == 'u') {
-        unsigned low = hex4(p + 8);
-        if (low >= 0xdc00 && low < 0xe000) {
-            add_utf8(out, 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00));
-            return 12;
-        }
+    static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
+    if (p[1] != 'u') {
+        const char *at = memchr(names, p[1], sizeof names - 1);
+        out[0] = at ? values[at - names] : p[1];
+        *ret_n = 1;
+        return 2;
     }
-    add_utf8(out, c >= 0xd800 && c < 0xe000 ? 0xfffd : c);
-    return 6;
+    unsigned c = hex4(p + 2);
+    size_t taken = 6;
+    if (c >= 0xd800 && c < 0xe000) {
+        unsigned low = c < 0xdc00 && end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? hex4(p + 8) : 0;
+        bool pair = low >= 0xdc00 && low < 0xe000;
+        c = pair ? 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00) : REPLACEMENT;
+        taken = pair ? 12 : 6;
+    }
+    *ret_n = put_utf8(out, c);
+    return taken;
 }
 
 bool json_unescape(struct buf *out, struct span inner)
 {
-    static const char names[] = "bfnrt", values[] = "\b\f\n\r\t";
-    const char *p = inner.p, *end = inner.p + inner.n;
+    const char *p = inner.p, *end = p + inner.n;
     while (p < end) {
         const char *esc = memchr(p, '\\', (size_t)(end - p));
+        buf_add(out, p, (size_t)((esc ? esc : end) - p));
         if (!esc)
-            esc = end;
-        buf_add(out, p, (size_t)(esc - p));
-        p = esc;
-        if (p == end)
             break;
-        if (p[1] == 'u') {
-            p += add_unicode(out, p, end);
-            continue;
-        }
-        const char *at = strchr(names, p[1]);
-        buf_addc(out, at ? values[at - names] : p[1]);
-        p += 2;
+        char text[4];
+        size_t n;
+        p = esc + decode_escape(esc, end, text, &n);
+        buf_add(out, text, n);
     }
     return buf_ok(out);
+}
+
+/* Takes `n` bytes off the front of *s if they are those at p. */
+static bool take(struct span *s, const char *p, size_t n)
+{
+    if (s->n < n || (n && memcmp(s->p, p, n) != 0))
+        return false;
+    s->p += n;
+    s->n -= n;
+    return true;
+}
+
+bool json_inner_is(struct span inner, struct span want)
+{
+    if (inner.n < want.n) /* no escape is shorter than what it means */
+        return false;
+    if (want.n && *inner.p != *want.p && *inner.p != '\\') /* nearly every key that is another */
+        return false;
+    const char *p = inner.p, *end = p + inner.n;
+    const char *esc = inner.n ? memchr(p, '\\', inner.n) : NULL;
+    if (!esc)
+        return span_eq(inner, want);
+    for (; esc; esc = p < end ? memchr(p, '\\', (size_t)(end - p)) : NULL) {
+        char text[4];
+        size_t n;
+        if (!take(&want, p, (size_t)(esc - p)))
+            return false;
+        p = esc + decode_escape(esc, end, text, &n);
+        if (!take(&want, text, n))
+            return false;
+    }
+    return take(&want, p, (size_t)(end - p)) && want.n == 0;
 }
 
 bool json_text(struct json v, struct buf *out)
@@ -108,56 +136,61 @@ bool json_int64(struct json v, int64_t *ret)
 
 bool json_eqz(struct json v, const char *z)
 {
-    struct span want = span_of(z);
-    if (v.type != JSON_STRING)
-        return v.type != JSON_NONE && v.type != JSON_OBJECT && v.type != JSON_ARRAY && span_eq(v.raw, want);
-    struct span inner = json_inner(v);
-    if (!memchr(inner.p, '\\', inner.n))
-        return span_eq(inner, want);
-    struct buf b;
-    buf_init(&b, inner.n + 16);
-    bool same = json_unescape(&b, inner) && span_eq(buf_span(&b), want);
-    buf_release(&b);
-    return same;
+    switch (v.type) {
+    case JSON_STRING:
+        return json_inner_is(json_inner(v), span_of(z));
+    case JSON_NONE:
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        return false;
+    default:
+        return span_eqz(v.raw, z);
+    }
 }
 
-static size_t good_utf8(const char *p, const char *end)
+/* A byte (< 0x80) that cannot stand for itself between quotes. */
+static void write_escape(struct buf *out, unsigned char c)
 {
-    for (size_t n = 1; n <= 4 && n <= (size_t)(end - p); n++)
-        if (utf8_valid((struct span){p, n}))
-            return n;
-    return 0;
+    switch (c) {
+    case '"':
+        buf_add(out, "\\\"", 2);
+        break;
+    case '\\':
+        buf_add(out, "\\\\", 2);
+        break;
+    case '\n':
+        buf_add(out, "\\n", 2);
+        break;
+    case '\r':
+        buf_add(out, "\\r", 2);
+        break;
+    case '\t':
+        buf_add(out, "\\t", 2);
+        break;
+    default:
+        buf_addf(out, "\\u%04x", c);
+        break;
+    }
 }
 
 void json_write_string(struct buf *out, struct span text)
 {
-    const char *p = text.p, *end = text.p + text.n;
+    const char *p = text.p, *end = p + text.n, *from = p;
     buf_addc(out, '"');
-    while (p < end) {
-        unsigned char c = (unsigned char)*p;
-        if (c >= 0x80) {
-            size_t n = good_utf8(p, end);
-            if (n)
-                buf_add(out, p, n);
-            else
-                buf_addz(out, "\xef\xbf\xbd");
-            p += n ? n : 1;
+    while ((p = scan_special(p, end)) < end) {
+        size_t n = (unsigned char)*p >= 0x80 ? scan_utf8(p, end) : 0;
+        if (n) {
+            p += n;
             continue;
         }
-        if (c == '"' || c == '\\')
-            buf_addc(out, '\\'), buf_addc(out, (char)c);
-        else if (c == '\n')
-            buf_addz(out, "\\n");
-        else if (c == '\r')
-            buf_addz(out, "\\r");
-        else if (c == '\t')
-            buf_addz(out, "\\t");
-        else if (c < 0x20)
-            buf_addf(out, "\\u%04x", c);
+        buf_add(out, from, (size_t)(p - from));
+        if ((unsigned char)*p < 0x80)
+            write_escape(out, (unsigned char)*p);
         else
-            buf_addc(out, (char)c);
-        p++;
+            buf_add(out, "\xef\xbf\xbd", 3); /* U+FFFD */
+        from = ++p;
     }
+    buf_add(out, from, (size_t)(end - from));
     buf_addc(out, '"');
 }
 
@@ -170,18 +203,14 @@ void json_write_key(struct buf *out, const char *key)
 void json_minify(struct buf *out, struct json v)
 {
     const char *p = v.raw.p, *end = p + v.raw.n, *from = p;
-    bool in_string = false;
-    for (; p < end; p++) {
-        if (in_string) {
-            if (*p == '\\')
-                p++;
-            else if (*p == '"')
-                in_string = false;
-        } else if (*p == '"') {
-            in_string = true;
+    while (p < end) {
+        if (*p == '"') {
+            p = scan_string(p, end);
         } else if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
             buf_add(out, from, (size_t)(p - from));
-            from = p + 1;
+            from = ++p;
+        } else {
+            p++;
         }
     }
     buf_add(out, from, (size_t)(end - from));

@@ -1,0 +1,94 @@
+/* json_scan: the loops that core/json*.c spend their time in. Private to them.
+ *
+ * Text is looked at eight bytes at a time where eight are left before `end`. In each mask the lowest
+ * set bit is exact; a borrow can only raise false bits above a true one, and those are never read.
+ * Threads: pure functions. */
+#pragma once
+#include "core/json.h"
+
+#define SCAN_ONES UINT64_C(0x0101010101010101)
+#define SCAN_HIGHS UINT64_C(0x8080808080808080)
+
+static inline uint64_t scan_load(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+static inline uint64_t scan_equal(uint64_t v, unsigned char c)
+{
+    uint64_t x = v ^ (SCAN_ONES * c);
+    return (x - SCAN_ONES) & ~x & SCAN_HIGHS;
+}
+
+static inline const char *scan_space(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
+    return p;
+}
+
+/* The first quote or backslash; `end` when there is none. */
+static inline const char *scan_quote(const char *p, const char *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t v = scan_load(p), found = scan_equal(v, '"') | scan_equal(v, '\\');
+        if (found)
+            return p + (__builtin_ctzll(found) >> 3);
+    }
+    while (p < end && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
+/* The first byte that a string's text cannot simply hold: quote, backslash, control, or not ASCII. */
+static inline const char *scan_special(const char *p, const char *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t v = scan_load(p), control = (v - SCAN_ONES * 0x20) & ~v;
+        uint64_t found = (control | v) & SCAN_HIGHS;
+        found |= scan_equal(v, '"') | scan_equal(v, '\\');
+        if (found)
+            return p + (__builtin_ctzll(found) >> 3);
+    }
+    while (p < end && (signed char)*p >= 0x20 && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
+/* Behind the closing quote of the proven string whose opening quote is at p. */
+static inline const char *scan_string(const char *p, const char *end)
+{
+    p = scan_quote(p + 1, end);
+    while (*p == '\\')
+        p = scan_quote(p + 2, end);
+    return p + 1;
+}
+
+/* Length of the well-formed UTF-8 sequence at p < end (RFC 3629); 0: there is none. */
+static inline size_t scan_utf8(const char *z, const char *end)
+{
+    const unsigned char *p = (const unsigned char *)z;
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    size_t n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if ((size_t)(end - z) < n || (p[1] & 0xc0) != 0x80)
+        return 0;
+    /* Overlong forms, surrogates, and what is above U+10FFFF show in the second byte. */
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* Whether a string's inner text means `want`; allocates nothing, so it cannot fail. */
+bool json_inner_is(struct span inner, struct span want);

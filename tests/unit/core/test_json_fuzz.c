@@ -1,0 +1,275 @@
+/* JSON against a second opinion: damaged and made-up documents are accepted or refused as jansson
+ * does, and where both accept, every value, key and text is the same. */
+/* Some of the other's names for types are ours too, with other values: here they are THEIR_…, and its
+ * json_is_… macros must not be used. */
+#define JSON_OBJECT THEIR_OBJECT
+#define JSON_ARRAY THEIR_ARRAY
+#define JSON_STRING THEIR_STRING
+#define JSON_TRUE THEIR_TRUE
+#define JSON_FALSE THEIR_FALSE
+#define JSON_NULL THEIR_NULL
+#include <jansson.h>
+#undef JSON_OBJECT
+#undef JSON_ARRAY
+#undef JSON_STRING
+#undef JSON_TRUE
+#undef JSON_FALSE
+#undef JSON_NULL
+#include "core/json.h"
+#include "tests/unit/check_main.h"
+
+#define ROUNDS 60000
+
+static uint64_t state;
+
+static size_t below(size_t n)
+{
+    return (size_t)(check_random(&state) % n);
+}
+
+static const char *const seeds[] = {
+    "{\"id\":\"evt_1\",\"object\":\"event\",\"data\":{\"object\":{\"id\":\"cus_9\",\"balance\":-10,\"metadata\":{}}},\"live\":false}",
+    "[0,-0,1.5,1e10,-1.25E-3,9007199254740993,18446744073709551615,123456789012345678901234567890]",
+    "{\"a\":1,\"a\":2,\"\\u0061\":3,\"b\":[{\"a\":null},[],[[]],{}]}",
+    "[\"\\ud83d\\ude00\",\"\\u0000\",\"caf\xc3\xa9\",\"\xe2\x82\xac\",\"\xf0\x9f\x98\x80\",\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]",
+    " { \"x\" : [ true , false , null ] , \"y\" : \"long enough for several words of eight\" } \n",
+    "\"just a string with \\\\ and \\\" inside\"",
+    "-12.75e+2",
+};
+
+static const char *const tokens[] = {"{",    "}",    "[",      "]",      ",",        ":",    "\"",       "\\",  "\\u",  "\\ud800",
+                                     "true", "null", "false",  "-",      ".",        "e",    "1",        "0",   " ",    "\n",
+                                     "\xc3", "\xa9", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98\x80", "\x1f", "\"k\":", "[[", "]]", "\\n"};
+
+static void put(struct buf *b, size_t at, size_t cut, struct span with)
+{
+    struct buf out = {0};
+    buf_add(&out, b->p, at);
+    buf_adds(&out, with);
+    buf_add(&out, b->p + at + cut, b->n - at - cut);
+    buf_release(b);
+    *b = out;
+}
+
+static void damage(struct buf *b)
+{
+    size_t at = below(b->n + 1), left = b->n - at;
+    char byte = (char)check_random(&state);
+    switch (below(6)) {
+    case 0:
+        put(b, at, left ? 1 : 0, (struct span){&byte, 1});
+        break;
+    case 1:
+        put(b, at, left ? below(left < 8 ? left : 8) : 0, (struct span){"", 0});
+        break;
+    case 2: {
+        size_t from = below(b->n + 1), n = below(b->n - from + 1);
+        struct buf piece = {0};
+        buf_add(&piece, b->p + from, n < 40 ? n : 40);
+        put(b, at, 0, buf_span(&piece));
+        buf_release(&piece);
+        break;
+    }
+    case 3:
+        put(b, at, left, (struct span){"", 0});
+        break;
+    default:
+        put(b, at, below(2) && left ? 1 : 0, span_of(tokens[below(CHECK_ROWS(tokens))]));
+        break;
+    }
+}
+
+/* A document that is valid by its making, four levels deep at most. */
+static void make(struct buf *b, int level)
+{
+    static const char *const scalar[] = {"null", "true", "false", "0", "-1", "1.5e3", "9007199254740993", "\"\"", "\"a\\u0041\"",
+                                         "\"]\\\"}\"", "\"\xc3\xa9t\xc3\xa9\"", "\"\\\\\"", "\"0123456789abcdef\""};
+    static const char *const key[] = {"a", "b", "\\u0061", "a\\\\b", "", "key_of_some_length", "\\ud83d\\ude00", "\xc3\xa9"};
+    size_t kind = level < 4 ? below(4) : 0;
+    if (kind < 2) {
+        buf_addz(b, scalar[below(CHECK_ROWS(scalar))]);
+        return;
+    }
+    buf_addz(b, kind == 2 ? "[ " : "{");
+    for (size_t i = 0, n = below(5); i < n; i++) {
+        if (i)
+            buf_addz(b, below(2) ? "," : " ,\n");
+        if (kind == 3)
+            buf_addf(b, "\"%s\"%s", key[below(CHECK_ROWS(key))], below(2) ? ":" : " : ");
+        make(b, level + 1);
+    }
+    buf_addz(b, kind == 2 ? "]" : " }");
+}
+
+/* Refusals of jansson that are its own limits, not JSON's. */
+static bool limit_of_jansson(const json_error_t *e)
+{
+    enum json_error_code code = json_error_code(e);
+    return code == json_error_numeric_overflow || code == json_error_null_byte_in_key || code == json_error_null_character ||
+           code == json_error_stack_overflow || strstr(e->text, "invalid Unicode '\\u");
+}
+
+static bool too_deep(struct span text)
+{
+    size_t depth = 0, most = 0;
+    bool inside = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (inside && c == '\\')
+            i++;
+        else if (c == '"')
+            inside = !inside;
+        else if (!inside && (c == '[' || c == '{') && ++depth > most)
+            most = depth;
+        else if (!inside && (c == ']' || c == '}'))
+            depth--;
+    }
+    return most > JSON_DEPTH_MAX;
+}
+
+static void same(struct json ours, const json_t *theirs);
+
+static void same_object(struct json ours, const json_t *theirs)
+{
+    const char *key;
+    json_t *value;
+    struct span raw;
+    struct json v;
+    size_t n = 0;
+    json_t *copy = json_deep_copy(theirs);
+    ck_assert_int_eq(ours.type, JSON_OBJECT);
+    json_object_foreach(copy, key, value)
+    {
+        same(json_get(ours, span_of(key)), value);
+        n++;
+    }
+    ck_assert_uint_ge(json_count(ours), n); /* doubled keys */
+    struct json_iter it = json_iter(ours);
+    while (json_next(&it, &raw, &v)) {
+        struct buf name = {0};
+        ck_assert(json_unescape(&name, raw));
+        ck_assert_ptr_nonnull(json_object_get(copy, buf_z(&name)));
+        buf_release(&name);
+    }
+    json_decref(copy);
+}
+
+static void same(struct json ours, const json_t *theirs)
+{
+    struct buf text = {0};
+    int64_t n;
+    switch (json_typeof(theirs)) {
+    case THEIR_OBJECT:
+        same_object(ours, theirs);
+        break;
+    case THEIR_ARRAY:
+        ck_assert_int_eq(ours.type, JSON_ARRAY);
+        ck_assert_uint_eq(json_count(ours), json_array_size(theirs));
+        for (size_t i = 0; i < json_array_size(theirs); i++)
+            same(json_at(ours, i), json_array_get(theirs, i));
+        break;
+    case THEIR_STRING:
+        ck_assert(ours.type == JSON_STRING && json_text(ours, &text));
+        ck_assert(span_eq(buf_span(&text), (struct span){json_string_value(theirs), json_string_length(theirs)}));
+        break;
+    case JSON_INTEGER:
+        ck_assert(json_int64(ours, &n));
+        ck_assert_int_eq(n, json_integer_value(theirs));
+        break;
+    case JSON_REAL:
+        ck_assert(ours.type == JSON_NUMBER && !json_int64(ours, &n) && json_text(ours, &text));
+        ck_assert_double_eq(strtod(buf_z(&text), NULL), json_real_value(theirs));
+        break;
+    case THEIR_TRUE:
+        ck_assert_int_eq(ours.type, JSON_TRUE);
+        break;
+    case THEIR_FALSE:
+        ck_assert_int_eq(ours.type, JSON_FALSE);
+        break;
+    case THEIR_NULL:
+        ck_assert_int_eq(ours.type, JSON_NULL);
+        break;
+    }
+    buf_release(&text);
+}
+
+/* What must hold of every accepted text, whoever else accepts it. */
+static void hold_together(struct json v)
+{
+    struct json again;
+    ck_assert(json_parse(v.raw, &again, NULL) && again.raw.n == v.raw.n && again.type == v.type);
+    struct buf small = {0}, smaller = {0};
+    json_minify(&small, v);
+    ck_assert(json_parse(buf_span(&small), &again, NULL));
+    ck_assert(again.type == v.type && json_count(again) == json_count(v));
+    json_minify(&smaller, again);
+    ck_assert(span_eq(buf_span(&small), buf_span(&smaller)));
+    struct json_iter it = json_iter(v);
+    struct span key;
+    struct json value;
+    while (json_next(&it, v.type == JSON_OBJECT ? &key : NULL, &value))
+        ck_assert(json_parse(value.raw, &again, NULL) && again.raw.n == value.raw.n && again.type == value.type);
+    buf_release(&small);
+    buf_release(&smaller);
+}
+
+static void judge(struct span text, size_t *accepted)
+{
+    char *copy = malloc(text.n ? text.n : 1); /* no byte behind it */
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy, text.p, text.n);
+    struct json v;
+    struct err err = {0};
+    json_error_t other = {0};
+    bool ok = json_parse((struct span){copy, text.n}, &v, &err);
+    json_t *theirs = json_loadb(copy, text.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &other);
+    if (ok && !theirs)
+        ck_assert_msg(limit_of_jansson(&other), "accepted, jansson says %s: %.*s", other.text, SPAN_ARG(text));
+    if (!ok && theirs) /* a NUL where a token should be is an end to it, and JSON nowhere */
+        ck_assert_msg(too_deep(text) || memchr(text.p, 0, text.n), "%s: %.*s", err.msg, SPAN_ARG(text));
+    if (ok)
+        hold_together(v);
+    if (ok && theirs) {
+        same(v, theirs);
+        ++*accepted;
+    }
+    json_decref(theirs);
+    free(copy);
+}
+
+START_TEST(damaged_documents)
+{
+    size_t accepted = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct buf b = {0};
+        buf_addz(&b, seeds[below(CHECK_ROWS(seeds))]);
+        for (size_t i = 0, n = 1 + below(3); i < n; i++)
+            damage(&b);
+        judge(buf_span(&b), &accepted);
+        buf_release(&b);
+    }
+    /* The damage must leave enough that is JSON for the comparison to mean something. */
+    ck_assert_uint_gt(accepted, ROUNDS / 50);
+    ck_assert_uint_lt(accepted, ROUNDS);
+}
+END_TEST
+
+START_TEST(made_documents)
+{
+    size_t accepted = 0;
+    for (int round = 0; round < ROUNDS / 4; round++) {
+        struct buf b = {0};
+        make(&b, 0);
+        judge(buf_span(&b), &accepted);
+        buf_release(&b);
+    }
+    ck_assert_uint_eq(accepted, ROUNDS / 4);
+}
+END_TEST
+
+CHECK_SUITE("core json fuzz", t)
+{
+    state = check_seed();
+    tcase_add_test(t, damaged_documents);
+    tcase_add_test(t, made_documents);
+}
