@@ -26,6 +26,8 @@ void buf_clear(struct buf *b)
 bool buf_reserve(struct buf *b, size_t more)
 {
     size_t max = b->max ? b->max : BUF_MAX_DEFAULT;
+    if (max > PTRDIFF_MAX / 2) /* so that sums and doublings below stay in range */
+        max = PTRDIFF_MAX / 2;
     if (b->failed || more > max || b->n > max - more) {
         b->failed = true;
         return false;
@@ -45,6 +47,7 @@ bool buf_reserve(struct buf *b, size_t more)
     }
     b->p = p;
     b->cap = cap;
+    b->p[b->n] = 0;
     return true;
 }
 
@@ -69,6 +72,11 @@ void buf_addz(struct buf *b, const char *z)
 
 void buf_addc(struct buf *b, char c)
 {
+    if (!b->failed && b->cap > b->n + 1) { /* the NUL has its place too */
+        b->p[b->n++] = c;
+        b->p[b->n] = 0;
+        return;
+    }
     buf_add(b, &c, 1);
 }
 

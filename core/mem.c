@@ -1,4 +1,5 @@
 #include "core/mem.h"
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,17 +64,25 @@ void arena_free(struct arena **a)
     *a = NULL;
 }
 
+/* A new block; behind the first when it is for one large thing, so that the first stays in use. */
+static struct block *add_block(struct arena *a, size_t size)
+{
+    struct block *b = mem_alloc(sizeof *b + size);
+    struct block **at = a->first && size > BLOCK_BYTES ? &a->first->next : &a->first;
+    b->size = size;
+    b->next = *at;
+    *at = b;
+    return b;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
+    if (n > PTRDIFF_MAX / 2)
+        n = PTRDIFF_MAX / 2; /* nobody has that much: ends in mem_alloc */
     size_t need = (n + 15) & ~(size_t)15;
     struct block *b = a->first;
-    if (!b || b->size - b->used < need) {
-        size_t size = need > BLOCK_BYTES ? need : BLOCK_BYTES;
-        b = mem_alloc(sizeof *b + size);
-        b->size = size;
-        b->next = a->first;
-        a->first = b;
-    }
+    if (!b || b->size - b->used < need)
+        b = add_block(a, need > BLOCK_BYTES ? need : BLOCK_BYTES);
     void *p = b->bytes + b->used;
     b->used += need;
     return p;
