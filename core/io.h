@@ -26,7 +26,7 @@ struct io_file_ops {
 struct io_dir_ops {
     int (*rename)(const struct io *io, const char *from, const char *to);
     int (*unlink)(const struct io *io, const char *path);
-    int (*mkdir)(const struct io *io, const char *path, unsigned mode); /* 0 also if it exists */
+    int (*mkdir)(const struct io *io, const char *path, unsigned mode); /* 0 also if it is there */
     int (*sync)(const struct io *io, const char *path);                 /* fsync of the directory */
     /* Calls each(ctx, name) for every entry but . and .. in no order; each may not change the directory. */
     int (*list)(const struct io *io, const char *path, void (*each)(void *ctx, const char *name), void *ctx);
@@ -49,10 +49,16 @@ struct io {
 
 const struct io *io_posix(void);
 
-/* Helpers over any io. All fail with ERR_DURABLE for writes and syncs, ERR_INPUT for reads. */
+/* Helpers over any io. Writes and syncs fail with ERR_DURABLE, reads with ERR_INPUT, memory with ERR_NOMEM. */
+
+/* The whole file, at most bytes_max (> 0). *ret_p is NUL-terminated; the caller frees it. */
 bool io_read_file(const struct io *io, const char *path, size_t bytes_max, char **ret_p, size_t *ret_n,
-                  struct err *err);                       /* owns: caller frees; NUL-terminated */
-bool io_write_all(const struct io *io, int fd, const void *p, size_t n, struct err *err); /* EINTR, short */
+                  struct err *err);
+/* All of it, through interrupts and short writes. */
+bool io_write_all(const struct io *io, int fd, const void *p, size_t n, struct err *err);
+/* The file has its old bytes or the new ones, also after a power cut: writes path.partial, syncs it,
+ * renames it, syncs the folder. After a failure path.partial is gone. Two writers at once are a bug. */
 bool io_write_file_atomic(const struct io *io, const char *path, unsigned mode, struct span bytes,
-                          struct err *err);               /* .partial, sync, rename, sync directory */
+                          struct err *err);
+/* A folder and those above it, each entry synced. */
 bool io_mkdirs(const struct io *io, const char *path, unsigned mode, struct err *err);

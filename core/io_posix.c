@@ -70,7 +70,12 @@ static int posix_unlink(const struct io *io, const char *path)
 static int posix_mkdir(const struct io *io, const char *path, unsigned mode)
 {
     (void)io;
-    return mkdir(path, (mode_t)mode) && errno != EEXIST ? -errno : 0;
+    struct stat st;
+    if (mkdir(path, (mode_t)mode) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return -errno;
+    return stat(path, &st) ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 static int posix_dir_sync(const struct io *io, const char *path)
