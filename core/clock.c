@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define SECOND_US UINT64_C(1000000)
+#define YEAR_10000_US (INT64_C(253402300800) * (int64_t)SECOND_US)
 
 /* Days since 1970-01-01 of a civil date (proleptic Gregorian), counted in years that begin in March. */
 static int64_t days_of(int64_t year, unsigned month, unsigned day)
@@ -94,7 +95,7 @@ static bool fraction(struct span s, size_t *at, unsigned *ret_us)
     return *at > from;
 }
 
-/* Z, ±hh:mm, ±hhmm, or nothing; minutes east of UTC. */
+/* Z, ±hh:mm, ±hhmm, ±hh, or nothing; minutes east of UTC. */
 static bool zone(struct span s, size_t *at, int *ret_minutes)
 {
     *ret_minutes = 0;
@@ -106,8 +107,8 @@ static bool zone(struct span s, size_t *at, int *ret_minutes)
     unsigned hour, minute = 0;
     if ((c != '+' && c != '-') || !digits(s, at, 2, &hour))
         return false;
-    literal(s, at, ':');
-    if (*at < s.n && !digits(s, at, 2, &minute))
+    bool colon = literal(s, at, ':');
+    if ((colon || *at < s.n) && !digits(s, at, 2, &minute))
         return false;
     *ret_minutes = (c == '-' ? -1 : 1) * (int)(hour * 60 + minute);
     return hour <= 23 && minute <= 59;
@@ -125,14 +126,15 @@ bool clock_parse_iso(struct span s, uint64_t *ret_us)
         return false;
     if (!digits(s, &at, 2, &c.hour) || !literal(s, &at, ':') || !digits(s, &at, 2, &c.minute))
         return false;
-    if (literal(s, &at, ':') && !digits(s, &at, 2, &c.second))
+    bool seconds = literal(s, &at, ':');
+    if (seconds && !digits(s, &at, 2, &c.second))
         return false;
-    if ((literal(s, &at, '.') || literal(s, &at, ',')) && !fraction(s, &at, &c.us))
+    if (seconds && (literal(s, &at, '.') || literal(s, &at, ',')) && !fraction(s, &at, &c.us))
         return false;
     if (!zone(s, &at, &minutes) || at != s.n || !valid(&c))
         return false;
     int64_t us = (int64_t)instant(&c) - (int64_t)minutes * 60 * (int64_t)SECOND_US;
-    if (us < 0)
+    if (us < 0 || us >= YEAR_10000_US)
         return false;
     *ret_us = (uint64_t)us;
     return true;
@@ -141,11 +143,20 @@ bool clock_parse_iso(struct span s, uint64_t *ret_us)
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 static const char day_names[] = "SunMonTueWedThuFriSat";
 
+/* Which day it is need not be right: the date says it already. */
+static bool is_day_name(const char *p)
+{
+    for (size_t d = 0; d < 7; d++)
+        if (memcmp(p, day_names + d * 3, 3) == 0)
+            return true;
+    return false;
+}
+
 bool clock_parse_http(struct span s, uint64_t *ret_us)
 {
     struct civil c = {0};
     size_t at = 5;
-    if (s.n != 29 || s.p[3] != ',' || s.p[4] != ' ' || !digits(s, &at, 2, &c.day) || !literal(s, &at, ' '))
+    if (s.n != 29 || !is_day_name(s.p) || s.p[3] != ',' || s.p[4] != ' ' || !digits(s, &at, 2, &c.day) || !literal(s, &at, ' '))
         return false;
     for (unsigned m = 0; m < 12 && !c.month; m++)
         if (memcmp(s.p + at, month_names + (size_t)m * 3, 3) == 0)
@@ -179,7 +190,8 @@ bool clock_parse_digits(struct span s, char unit, uint64_t *ret_us)
 void clock_iso_us(uint64_t us, char out[CLOCK_TEXT_MAX])
 {
     struct civil c = civil_of(us);
-    snprintf(out, CLOCK_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", c.year, c.month, c.day, c.hour, c.minute, c.second, c.us);
+    snprintf(out, CLOCK_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", c.year, c.month, c.day, c.hour,
+             c.minute, c.second, c.us);
 }
 
 void clock_iso_s(uint64_t us, char out[CLOCK_TEXT_MAX])

@@ -1,8 +1,19 @@
 #include "core/codec.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+/* A refused text leaves nothing behind. */
+static bool refuse(struct buf *out, size_t n_before)
+{
+    if (out->n > n_before) {
+        out->n = n_before;
+        out->p[n_before] = 0;
+    }
+    return false;
+}
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -30,12 +41,13 @@ static int hex_value(char c)
 
 bool hex_decode(struct buf *out, struct span in)
 {
+    size_t before = out->n;
     if (in.n % 2)
         return false;
     for (size_t i = 0; i < in.n; i += 2) {
         int hi = hex_value(in.p[i]), lo = hex_value(in.p[i + 1]);
         if (hi < 0 || lo < 0)
-            return false;
+            return refuse(out, before);
         buf_add_u8(out, (uint8_t)(hi << 4 | lo));
     }
     return buf_ok(out);
@@ -73,6 +85,7 @@ static int base64_value(char c)
 
 bool base64_decode(struct buf *out, struct span in)
 {
+    size_t before = out->n;
     if (in.n % 4)
         return false;
     for (size_t i = 0; i < in.n; i += 4) {
@@ -83,11 +96,11 @@ bool base64_decode(struct buf *out, struct span in)
         for (int k = 0; k < 4; k++) {
             v[k] = k >= 4 - pad ? 0 : base64_value(p[k]);
             if (v[k] < 0)
-                return false;
+                return refuse(out, before);
         }
         uint32_t bits = (uint32_t)v[0] << 18 | (uint32_t)v[1] << 12 | (uint32_t)v[2] << 6 | (uint32_t)v[3];
         if ((pad == 1 && (bits & 0xff)) || (pad == 2 && (bits & 0xffff)))
-            return false;
+            return refuse(out, before);
         buf_add_u8(out, (uint8_t)(bits >> 16));
         if (pad < 2)
             buf_add_u8(out, (uint8_t)(bits >> 8));
@@ -115,13 +128,14 @@ void percent_encode(struct buf *out, struct span in)
 
 bool percent_decode(struct buf *out, struct span in, bool plus_is_space)
 {
+    size_t before = out->n;
     for (size_t i = 0; i < in.n; i++) {
         if (in.p[i] == '%') {
             if (in.n - i < 3)
-                return false;
+                return refuse(out, before);
             int hi = hex_value(in.p[i + 1]), lo = hex_value(in.p[i + 2]);
             if (hi < 0 || lo < 0)
-                return false;
+                return refuse(out, before);
             buf_add_u8(out, (uint8_t)(hi << 4 | lo));
             i += 2;
         } else {
@@ -134,7 +148,9 @@ bool percent_decode(struct buf *out, struct span in, bool plus_is_space)
 void sha256(struct span in, unsigned char out[32])
 {
     unsigned n = 32;
-    EVP_Digest(in.p ? in.p : "", in.n, out, &n, EVP_sha256(), NULL);
+    /* It fails only without memory or without the algorithm: no digest to go on with. */
+    if (!EVP_Digest(in.p ? in.p : "", in.n, out, &n, EVP_sha256(), NULL))
+        abort();
 }
 
 uint64_t hash64(struct span in)

@@ -1,4 +1,5 @@
-/* codec: hex, base64, percent-encoding, digests. Strict decoders: any other byte is a refusal.
+/* codec: hex, base64, percent-encoding, digests. Strict decoders: any other byte is a refusal, and a
+ * refused text adds nothing to `out`.
  * Threads: pure functions. */
 #pragma once
 #include "core/buf.h"

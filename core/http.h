@@ -17,5 +17,6 @@ struct http_message {
     uint32_t status;  /* a pulled page's status, else 0 */
 };
 
-/* The first value of a header, name compared without case; {NULL,0} when absent. *ret_count (may be NULL) how often it is there. */
+/* The first value of a header, name compared without case; {NULL,0} when absent.
+ * *ret_count (may be NULL): how often it is there. */
 struct span http_header(const struct http_message *m, struct span name, unsigned *ret_count);
