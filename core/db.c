@@ -30,7 +30,8 @@ static enum err_class class_of(int code)
 
 static bool fail(struct db *db, int code, const char *sql, struct err *err)
 {
-    return err_set(err, class_of(code), "SQLite: %s (%.200s)", db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code), sql);
+    return err_set(err, class_of(code), "SQLite: %s (%.200s)",
+                   db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code), sql);
 }
 
 static bool open_at(struct db *db, const char *path, int flags, struct err *err)
@@ -46,6 +47,21 @@ static bool open_at(struct db *db, const char *path, int flags, struct err *err)
     return true;
 }
 
+/* SQLite answers with the old mode instead of an error where it cannot keep a write-ahead log. */
+static bool set_wal(struct db *db, struct err *err)
+{
+    static const char sql[] = "PRAGMA journal_mode=WAL";
+    sqlite3_stmt *st;
+    bool row, ok = db_prepare(db, &st, sql, err);
+    if (!ok)
+        return false;
+    ok = db_step(db, st, &row, err);
+    if (ok && !(row && span_eqz(db_col(st, 0), "wal")))
+        ok = err_set(err, ERR_CONFIG, "SQLite: the file system cannot hold a write-ahead log (shared memory is missing)");
+    sqlite3_finalize(st);
+    return ok;
+}
+
 bool db_open(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
@@ -56,7 +72,7 @@ bool db_open(struct db *db, const char *path, struct err *err)
     close(fd);
     if (!open_at(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err))
         return false;
-    if (db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
+    if (set_wal(db, err) && db_exec(db, "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
         return true;
     err_prefix(err, "%s", path);
     db_close(db);
@@ -131,7 +147,10 @@ static bool bind_va(struct db *db, sqlite3_stmt *st, struct err *err, const char
             return err_set(err, ERR_BUG, "no bind '%c' for %s", *binds, sqlite3_sql(st));
         }
     }
-    return code == SQLITE_OK ? true : fail(db, code, sqlite3_sql(st), err);
+    if (code != SQLITE_OK)
+        return fail(db, code, sqlite3_sql(st), err);
+    int places = sqlite3_bind_parameter_count(st);
+    return i == places || err_set(err, ERR_BUG, "%d values for %d places: %s", i, places, sqlite3_sql(st));
 }
 
 bool db_bind(struct db *db, sqlite3_stmt *st, struct err *err, const char *binds, ...)
@@ -184,7 +203,8 @@ bool db_int(struct db *db, int64_t *ret, int64_t missing, struct err *err, const
 
 struct span db_col(sqlite3_stmt *st, int i)
 {
-    const void *p = sqlite3_column_type(st, i) == SQLITE_BLOB ? sqlite3_column_blob(st, i) : (const void *)sqlite3_column_text(st, i);
+    bool blob = sqlite3_column_type(st, i) == SQLITE_BLOB;
+    const void *p = blob ? sqlite3_column_blob(st, i) : (const void *)sqlite3_column_text(st, i);
     int n = sqlite3_column_bytes(st, i);
     return (struct span){p, p ? (size_t)n : 0};
 }

@@ -3,8 +3,9 @@
  * Each thread opens its own connection. SQL text is constant; values are bound with db_bind's format:
  *   i int64_t   u uint64_t (stored as int64)   d double   s const char * (NULL allowed)
  *   S struct span as text   B struct span as blob   n NULL (no argument)
+ * Every place of a statement needs its value; another number is ERR_BUG.
  * Failures: ERR_FULL on a full disk, ERR_TRANSIENT on busy, ERR_DURABLE on I/O errors, ERR_INPUT on a file that is no database,
- * else ERR_BUG; the message carries SQLite's words and the statement.
+ * ERR_CONFIG where no write-ahead log can be kept, ERR_NOMEM, else ERR_BUG; the message carries SQLite's words and the statement.
  * Threads: a struct db belongs to one thread at a time. Life: db_open -> … -> db_close(&db). */
 #pragma once
 #include "core/err.h"
