@@ -15,6 +15,10 @@ void log_open(enum log_level least, bool json)
     atomic_store(&as_json, json);
 }
 
+/* Fields beyond this are left out; each of their bytes may become six in JSON. */
+#define FIELDS_BYTES_MAX ((size_t)1 << 15)
+#define LINE_BYTES_MAX (8 * FIELDS_BYTES_MAX)
+
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 /* Takes one pair off `key=value` or `key="value"` fields; false at the end. */
@@ -67,14 +71,16 @@ static void write_line(enum log_level level, const char *msg, struct span fields
     struct buf line;
     char at[CLOCK_TEXT_MAX];
     const struct io *io = io_posix();
-    buf_init(&line, 1 << 16);
+    buf_init(&line, LINE_BYTES_MAX);
     clock_iso_us(io->world->now_us(io), at);
     if (atomic_load(&as_json))
         add_json(&line, at, level_names[level], msg, fields);
     else
-        buf_addf(&line, "time=%s level=%s msg=\"%s\"%s%.*s\n", at, level_names[level], msg, fields.n ? " " : "", SPAN_ARG(fields));
-    /* One write a line, so that lines of several threads do not mix. A log that cannot be written is nobody's reason to fail. */
-    if (line.p && write(STDERR_FILENO, line.p, line.n) < 0)
+        buf_addf(&line, "time=%s level=%s msg=\"%s\"%s%.*s\n", at, level_names[level], msg, fields.n ? " " : "",
+                 SPAN_ARG(fields));
+    /* One write a line, so that lines of several threads do not mix. A log that cannot be written is
+     * nobody's reason to fail. */
+    if (buf_ok(&line) && write(STDERR_FILENO, line.p, line.n) < 0)
         (void)0;
     buf_release(&line);
 }
@@ -84,12 +90,16 @@ static void log_va(enum log_level level, const char *msg, const char *fmt, va_li
     if ((int)level < atomic_load(&least_level))
         return;
     struct buf fields;
-    buf_init(&fields, 1 << 15);
+    buf_init(&fields, FIELDS_BYTES_MAX);
     buf_addv(&fields, fmt, ap);
+    if (!buf_ok(&fields)) {
+        buf_clear(&fields);
+        buf_addz(&fields, "fields=\"left out: too long\"");
+    }
     if (suppressed)
         buf_addf(&fields, " suppressed=%llu", (unsigned long long)suppressed);
-    for (size_t i = 0; i < fields.n; i++) /* a line break in a field would forge a line */
-        if (fields.p[i] == '\n' || fields.p[i] == '\r')
+    for (size_t i = 0; i < fields.n; i++) /* a line break would forge a line, an escape drives a terminal */
+        if ((unsigned char)fields.p[i] < 0x20 || fields.p[i] == 0x7f)
             fields.p[i] = ' ';
     write_line(level, msg, buf_span(&fields));
     buf_release(&fields);
