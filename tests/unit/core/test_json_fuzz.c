@@ -28,7 +28,8 @@ static size_t below(size_t n)
 }
 
 static const char *const seeds[] = {
-    "{\"id\":\"evt_1\",\"object\":\"event\",\"data\":{\"object\":{\"id\":\"cus_9\",\"balance\":-10,\"metadata\":{}}},\"live\":false}",
+    "{\"id\":\"evt_1\",\"object\":\"event\",\"data\":{"
+    "\"object\":{\"id\":\"cus_9\",\"balance\":-10,\"metadata\":{}}},\"live\":false}",
     "[0,-0,1.5,1e10,-1.25E-3,9007199254740993,18446744073709551615,123456789012345678901234567890]",
     "{\"a\":1,\"a\":2,\"\\u0061\":3,\"b\":[{\"a\":null},[],[[]],{}]}",
     "[\"\\ud83d\\ude00\",\"\\u0000\",\"caf\xc3\xa9\",\"\xe2\x82\xac\",\"\xf0\x9f\x98\x80\",\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]",
@@ -37,9 +38,10 @@ static const char *const seeds[] = {
     "-12.75e+2",
 };
 
-static const char *const tokens[] = {"{",    "}",    "[",      "]",      ",",        ":",    "\"",       "\\",  "\\u",  "\\ud800",
-                                     "true", "null", "false",  "-",      ".",        "e",    "1",        "0",   " ",    "\n",
-                                     "\xc3", "\xa9", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98\x80", "\x1f", "\"k\":", "[[", "]]", "\\n"};
+static const char *const tokens[] = {
+    "{",    "}",    "[",    "]",            ",",                ":",                "\"",   "\\",     "\\u", "\\ud800",
+    "true", "null", "-",    ".",            "e",                "1",                "0",    " ",      "\n",  "false",
+    "\xc3", "\xa9", "\x1f", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98\x80", "\\n",  "\"k\":", "[[",  "]]"};
 
 static void put(struct buf *b, size_t at, size_t cut, struct span with)
 {
