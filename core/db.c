@@ -1,7 +1,9 @@
 #include "core/db.h"
-#include <fcntl.h>
+#include "core/io.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUSY_MS 10000
@@ -57,22 +59,36 @@ static bool set_wal(struct db *db, struct err *err)
         return false;
     ok = db_step(db, st, &row, err);
     if (ok && !(row && span_eqz(db_col(st, 0), "wal")))
-        ok = err_set(err, ERR_CONFIG, "SQLite: the file system cannot hold a write-ahead log (shared memory is missing)");
+        ok = err_set(err, ERR_CONFIG, "SQLite: the file system cannot hold a write-ahead log (no shared memory)");
     sqlite3_finalize(st);
     return ok;
+}
+
+/* Of several who open a new file at once SQLite refuses some without asking the busy wait, since two
+ * that wait for each other's lock would wait for ever: those ask again. */
+static bool set_wal_in_turn(struct db *db, struct err *err)
+{
+    const struct io *io = io_posix();
+    uint64_t from = io->world->monotonic_us(io);
+    while (!set_wal(db, err)) {
+        int code = sqlite3_errcode(db->handle) & 0xff;
+        if (code != SQLITE_BUSY || io->world->monotonic_us(io) - from > BUSY_MS * UINT64_C(1000))
+            return false;
+        sqlite3_sleep(2);
+    }
+    return true;
 }
 
 bool db_open(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
-    /* Made by us first, so that it is never readable by others, whatever the umask. */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_sys(err, ERR_DURABLE, "cannot open %s", path);
-    close(fd);
+    /* Made by us first, so that it is never readable by others, whatever the umask. By mknod, since to
+     * close a descriptor of it would drop the locks that other connections of this process hold. */
+    if (mknod(path, S_IFREG | 0600, 0) != 0 && errno != EEXIST)
+        return err_sys(err, ERR_DURABLE, "cannot make %s", path);
     if (!open_at(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err))
         return false;
-    if (set_wal(db, err) && db_exec(db, "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
+    if (set_wal_in_turn(db, err) && db_exec(db, "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
         return true;
     err_prefix(err, "%s", path);
     db_close(db);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char dir[CHECK_DIR_MAX], path[CHECK_DIR_MAX + 64];
 static struct db db;
@@ -226,6 +227,40 @@ START_TEST(what_is_no_database_is_told)
 }
 END_TEST
 
+/* Whether somebody holds a lock on the file, as another process sees it. */
+static bool is_locked(const char *file)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(file, O_RDWR);
+        _exit(fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? 1 : 0);
+    }
+    ck_assert_int_gt(child, 0);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+/* Locks belong to the process: whoever closes any descriptor of the file drops all of them, and another
+ * process may then take away the log that is in use. */
+START_TEST(another_connection_keeps_the_locks)
+{
+    struct db second;
+    ok(db_exec(&db, "CREATE TABLE t(a)", &err));
+    ck_assert(is_locked(path));
+    ok(db_open(&second, path, &err));
+    ck_assert(is_locked(path));
+    db_close(&second);
+    ok(db_open_readonly(&second, path, &err));
+    ck_assert(is_locked(path));
+    db_close(&second);
+    ck_assert(is_locked(path));
+    db_close(&db);
+    ck_assert(!is_locked(path));
+}
+END_TEST
+
 static void *open_and_add(void *arg)
 {
     struct db own;
@@ -275,5 +310,6 @@ CHECK_SUITE("core db", t)
     tcase_add_test(t, a_second_writer_waits_then_is_told);
     tcase_add_test(t, a_full_disk_is_told);
     tcase_add_test(t, what_is_no_database_is_told);
+    tcase_add_test(t, another_connection_keeps_the_locks);
     tcase_add_test(t, opened_by_many_at_once);
 }

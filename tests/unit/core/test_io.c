@@ -23,8 +23,12 @@ static bool fails(const struct io *io, enum kind kind, int *ret_rc)
 {
     struct world *w = io->ctx;
     buf_addc(&w->seen, ".ocrwszmukD"[kind]);
-    if (w->fails != kind || w->after-- > 0)
+    if (w->fails != kind)
         return false;
+    if (w->after > 0) {
+        w->after--;
+        return false;
+    }
     w->fails = NONE;
     *ret_rc = w->rc;
     return true;

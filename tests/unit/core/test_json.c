@@ -331,6 +331,7 @@ static const struct {
     {"\\ud800\\u0041", TEXT("\xef\xbf\xbd" "A")},
     {"\\ud800\\ud800\\udc00", TEXT("\xef\xbf\xbd\xf0\x90\x80\x80")},
     {"\\udc00\\ud800", TEXT("\xef\xbf\xbd\xef\xbf\xbd")},
+    {"\\udc00\\udc00", TEXT("\xef\xbf\xbd\xef\xbf\xbd")},
     {"a\\u0020b\\u00e9\xc3\xa9", TEXT("a b\xc3\xa9\xc3\xa9")},
 };
 
