@@ -189,7 +189,7 @@ bool target_open_sqlite(const char *path, struct target **ret, struct err *err)
         return false;
     }
     t->in_transaction = true;
-    if (!db_exec(&t->db, "PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864", err) || !db_begin(&t->db, err) ||
+    if (!db_exec(&t->db, "PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864", err) || !db_begin(&t->db, err) ||
         !schema_open(&t->db, err) || !db_commit(&t->db, err)) {
         target_close(&base);
         return err_prefix(err, "target %s", path);

@@ -107,7 +107,8 @@ def events_by_their_own_packages():
         db = sqlite3.connect(s.path("data", "tables.db"))
         for source, sent in by_source.items():
             ids = {row[0] for row in db.execute('select id from "%s_events"' % source)}
-            assert ids == {r["id"] for r in sent}, "%s: %d of %d events in the table" % (source, len(ids), len(sent))
+            wanted = {r["id"] for r in sent if r["type"] != "ping"}  # GitHub's ping is a handshake: answered, not kept
+            assert ids == wanted, "%s: %d of %d events in the table" % (source, len(ids), len(wanted))
         check_github(db, by_source["github"])
         check_stripe(db, by_source["stripe"])
         status = json.loads(s.run("status", "--json", code=None)[0])
