@@ -239,6 +239,7 @@ static bool journal_page(struct run *r, unsigned level, struct err *err)
                       .cursor = buf_span(&cursor),
                       .parents = buf_span(&parents),
                       .observed_us = observed(r),
+                      .began_us = r->progress.started_us,
                       .is_feed = r->levels[level] == NULL,
                       .is_last = nothing_follows(r, level)};
     hide_secrets(&r->hide, r->page.message.url, &url);

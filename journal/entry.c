@@ -21,6 +21,7 @@ enum tag {
     TAG_PARENTS,
     TAG_OBSERVED,
     TAG_FLAGS,
+    TAG_BEGAN,
 };
 enum { FLAG_FEED = 1, FLAG_LAST = 2 };
 
@@ -75,6 +76,7 @@ void entry_encode(const struct entry *e, struct buf *out)
     put_some(out, TAG_CURSOR, e->cursor);
     put_some(out, TAG_PARENTS, e->parents);
     put_u64(out, TAG_OBSERVED, e->observed_us);
+    put_u64(out, TAG_BEGAN, e->began_us);
     put_u64(out, TAG_FLAGS, (e->is_feed ? FLAG_FEED : 0) | (e->is_last ? FLAG_LAST : 0));
     put_some(out, TAG_BODY, e->message.body);
 }
@@ -121,6 +123,9 @@ static bool take_number(enum tag tag, struct span v, struct entry *e)
     case TAG_OBSERVED:
         e->observed_us = n;
         return true;
+    case TAG_BEGAN:
+        e->began_us = n;
+        return true;
     default:
         e->is_feed = n & FLAG_FEED;
         e->is_last = n & FLAG_LAST;
@@ -166,6 +171,7 @@ static bool take_field(enum tag tag, struct span v, struct http_header *headers,
     case TAG_VERIFIED:
     case TAG_DEDUPE:
     case TAG_OBSERVED:
+    case TAG_BEGAN:
     case TAG_FLAGS:
         return take_number(tag, v, e);
     default: {

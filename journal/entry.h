@@ -33,6 +33,7 @@ struct entry {
     struct span cursor;   /* JSON: the state that follows this page (backfill/cursor.h) */
     struct span parents;  /* JSON object: parent table -> its record, for fan-out; or empty */
     uint64_t observed_us; /* the response's Date less the staleness margin */
+    uint64_t began_us;    /* when the run began, on this machine's clock: the same on all its pages */
     bool is_feed;         /* each record is an event */
     bool is_last;         /* the run is complete with this page */
 };

@@ -118,6 +118,18 @@ static unsigned rank_of(struct transform *t, const struct table_rule *table, str
     return 0;
 }
 
+#define RECORDS_PLACES UINT64_C(999999) /* of a page; with four digits for its record's objects the ten digits of `item` */
+#define OBJECT_PLACES UINT64_C(10000)
+
+/* What happened later must sort higher, also when it was read first. */
+static void reverse(const struct transform *t, struct version_parts *p)
+{
+    uint64_t record = t->record < RECORDS_PLACES ? t->record : RECORDS_PLACES;
+    p->came_us = t->entry->began_us ? t->entry->began_us : p->came_us;
+    p->seq = UINT64_MAX - p->seq;
+    p->item = (RECORDS_PLACES - record) * OBJECT_PLACES + p->item % OBJECT_PLACES;
+}
+
 static void make_version(struct transform *t, const struct table_rule *table, struct json base, uint64_t item, bool tombstone)
 {
     const struct entry *e = t->entry;
@@ -125,6 +137,7 @@ static void make_version(struct transform *t, const struct table_rule *table, st
         .unit = table->version_unit,
         .observed_us = t->observed_us,
         .received_us = e->received_us,
+        .came_us = e->received_us,
         .page = t->page,
         .node = e->node,
         .lane = e->lane,
@@ -132,6 +145,8 @@ static void make_version(struct transform *t, const struct table_rule *table, st
         .item = item,
         .transform = t->ordinal,
     };
+    if (t->newest_first)
+        reverse(t, &p);
     buf_clear(&t->version);
     if (tombstone) {
         version_tombstone(&t->version, &p);

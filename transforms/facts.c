@@ -45,6 +45,15 @@ static void read_time(struct transform *t, bool *ret_bad)
     *ret_bad = true;
 }
 
+uint64_t facts_time(struct transform *t)
+{
+    const struct event_rule *rule = &t->manifest->event;
+    uint64_t us, received = t->entry->received_us;
+    text_at(t, rule->has_time, &rule->time, &t->eval);
+    bool known = t->eval.n && instant_parse(buf_span(&t->eval), rule->time_unit, &us);
+    return known && clamp_ahead(us, received) == us ? us : 0;
+}
+
 void facts_read(struct transform *t, struct span raw, bool *ret_bad)
 {
     const struct event_rule *rule = &t->manifest->event;

@@ -41,6 +41,9 @@ struct transform {
     struct json object; /* event.object of the event at hand */
     bool page;          /* rows come from a pulled page */
     bool backfill;      /* … or from a pulled event */
+    bool newest_first;  /* a feed that is read backwards: later records and pages are older */
+    uint64_t record;    /* the record's place in the page */
+    uint64_t near_us;   /* of a feed: the last time that can be, or the first on the page; 0: none */
     uint64_t observed_us;
     struct facts facts;
     /* scratch */
@@ -51,6 +54,8 @@ struct transform {
 /* ---- facts.c ---- */
 /* Id, type, account, kind, version and time of scope.event. *ret_bad: words in t->reason; the event cannot be ordered. */
 void facts_read(struct transform *t, struct span raw, bool *ret_bad);
+/* The time of scope.event, of which only the path that says it is looked at; 0: none that could be. */
+uint64_t facts_time(struct transform *t);
 /* The first of `must` that does not hold, in words, in t->reason. */
 void must_words(struct transform *t, const struct condition *c);
 

@@ -98,6 +98,20 @@ static bool table_run(struct transform *t, struct table_plan *plan, bool upserts
     return object_run(t, plan, upserts, one, err);
 }
 
+/* On the provider's clock. A time that cannot be says nothing; in a feed the events beside it happened about when it did, long
+ * before the page was received. */
+static uint64_t observed(struct transform *t)
+{
+    uint64_t us = t->facts.time_us, received = t->entry->received_us;
+    if (!us)
+        return received;
+    if (clamp_ahead(us, received) != us)
+        return t->near_us ? t->near_us : received;
+    if (t->entry->is_feed)
+        t->near_us = us;
+    return us;
+}
+
 /* One event: scope.event is set, `raw` its text. */
 static bool event_run(struct transform *t, struct span raw, uint64_t index, struct err *err)
 {
@@ -119,7 +133,7 @@ static bool event_run(struct transform *t, struct span raw, uint64_t index, stru
     facts_read(t, raw, &bad);
     if (bad)
         return emit_dead(t, (struct span){"", 0}, index, err);
-    t->observed_us = clamp_ahead(t->facts.time_us ? t->facts.time_us : t->entry->received_us, t->entry->received_us);
+    t->observed_us = observed(t);
     if (t->events.on && !emit_event_row(t, raw, err))
         return false;
     for (size_t i = 0; i < t->n_tables; i++) {
@@ -202,6 +216,19 @@ static bool page_dead(struct transform *t, const char *path, struct json found, 
     return emit_dead(t, t->entry->table, 0, err);
 }
 
+/* The first time on a feed's page that can be. The walk is a copy: the page's own stays at its beginning. */
+static uint64_t first_time(struct transform *t, struct walk w)
+{
+    struct scope page = t->scope;
+    uint64_t us = 0;
+    while (!us && walk_next(&w, &t->scope.body)) {
+        t->scope.event = t->scope.body;
+        us = facts_time(t);
+    }
+    t->scope = page;
+    return us;
+}
+
 /* A feed's record is run with itself as the body, as if it had been posted. */
 static bool feed_record(struct transform *t, struct json record, struct err *err)
 {
@@ -275,7 +302,9 @@ static bool page_run(struct transform *t, struct err *err)
     read_parents(t);
     if (!page_records(t, plan ? &plan->rule->page : &t->manifest->api.page, &w, err, &dead))
         return false;
-    while (!dead && walk_next(&w, &record)) {
+    t->near_us = plan || dead ? 0 : first_time(t, w);
+    t->newest_first = !plan && t->manifest->api.order_desc;
+    for (; !dead && walk_next(&w, &record); t->record++) {
         any = true;
         if (!(plan ? object_run(t, plan, true, record, err) : feed_record(t, record, err)))
             return false;
@@ -292,7 +321,8 @@ bool transform_run(struct transform *t, const struct entry *entry, const struct 
     t->sink = sink;
     t->result = (struct transform_result){0};
     t->why[0] = '\0';
-    t->page = t->backfill = false;
+    t->page = t->backfill = t->newest_first = false;
+    t->record = t->near_us = 0;
     t->form = (struct json){0};
     t->events.item = 0;
     for (size_t i = 0; i < t->n_tables; i++)

@@ -182,7 +182,7 @@ static void add_field(struct buf *out, const struct json *v, enum time_unit unit
 
 static void add_place(struct buf *out, const struct version_parts *p)
 {
-    add_digits(out, p->received_us, 20);
+    add_digits(out, p->came_us, 20);
     buf_addc(out, ' ');
     add_text(out, p->node);
     buf_addc(out, ' ');

@@ -17,6 +17,7 @@ struct version_parts {
     size_t n_fields;
     enum time_unit unit; /* of the fields */
     uint64_t observed_us, received_us;
+    uint64_t came_us;    /* what part 5 compares first: the receive time, of a feed newest first its run's beginning */
     unsigned rank;       /* place in the manifest's list + 1, 0: unlisted */
     bool page;           /* a page sorts under an event */
     struct span node, lane;

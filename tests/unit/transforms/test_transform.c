@@ -299,6 +299,66 @@ START_TEST(a_feed_is_what_would_have_been_posted)
 }
 END_TEST
 
+static const char backwards[] =
+    "sluice: 1\n"
+    "name: acme\n"
+    "title: Acme\n" VERIFY
+    "event: {id: body.id, type: body.type, time: {from: body.at, unit: s}, object: body.row}\n"
+    "api: {base: \"https://api.acme.example\", page: {records: body.data, next: none}, order: at desc}\n"
+    "feed: {path: /v1/events, keep: 30d}\n"
+    "tables: {orders: {key: id, types: \"order.*\"}}\n";
+
+/* The same second, one key: what happened last wins, on whichever page and place it was read. */
+START_TEST(a_feed_newest_first_is_read_backwards)
+{
+#define ORDER(id, n) "{\"id\":\"" id "\",\"type\":\"order.changed\",\"at\":1700000000,\"row\":{\"id\":1,\"n\":" n "}}"
+    struct world w = {0};
+    struct buf scratch = {0}, last = {0};
+    world_open(&w, backwards);
+    struct entry e = page_entry("", "{\"data\":[" ORDER("e4", "4") "," ORDER("e3", "3") "]}");
+    e.is_feed = true;
+    e.began_us = RECEIVED - 50;
+    e.seq = 7;
+    for (int page = 0; page < 2; page++) {
+        world_run(&w, &e);
+        ck_assert_uint_eq(world_rows(&w, "orders"), 2);
+        for (size_t i = 0; i < 2; i++) {
+            struct span version = world_row(&w, "orders", i, &scratch).version;
+            ck_assert(!last.n || strncmp(buf_z(&last), version.p, version.n) > 0);
+            buf_clear(&last);
+            buf_adds(&last, version);
+        }
+        e.message.body = SPAN_LIT("{\"data\":[" ORDER("e2", "2") "," ORDER("e1", "1") "]}");
+        e.seq++;
+        e.received_us += 1000;
+    }
+    buf_release(&scratch);
+    buf_release(&last);
+    world_close(&w);
+}
+END_TEST
+
+/* A clock that is a year ahead: pushed, the event counts as just received; in a feed, as its neighbour. */
+START_TEST(an_impossible_time_in_a_feed_is_its_neighbours)
+{
+    struct world w = {0};
+    struct buf scratch = {0};
+    world_open(&w, backwards);
+#define AT(id, at) "{\"id\":\"" id "\",\"type\":\"order.changed\",\"at\":" at ",\"row\":{\"id\":1}}"
+    struct entry e = page_entry("", "{\"data\":[" AT("e4", "1900000000") "," AT("e3", "1700000003") "," AT("e2", "1900000000") ","
+                                    AT("e1", "1700000001") "]}");
+    e.is_feed = true;
+    world_run(&w, &e);
+    static const uint64_t seconds[] = {1700000003, 1700000003, 1700000003, 1700000001};
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_uint_eq(world_row(&w, "orders", i, &scratch).observed_us, seconds[i] * 1000000);
+    world_event(&w, AT("e5", "1900000000"));
+    ck_assert_uint_eq(world_row(&w, "orders", 0, &scratch).observed_us, RECEIVED);
+    buf_release(&scratch);
+    world_close(&w);
+}
+END_TEST
+
 static const char several[] =
     "sluice: 1\n"
     "name: acme\n"
@@ -435,6 +495,8 @@ int main(void)
     tcase_add_test(tc, a_page_gives_its_records);
     tcase_add_test(tc, children_carry_their_parent);
     tcase_add_test(tc, a_feed_is_what_would_have_been_posted);
+    tcase_add_test(tc, a_feed_newest_first_is_read_backwards);
+    tcase_add_test(tc, an_impossible_time_in_a_feed_is_its_neighbours);
     tcase_add_test(tc, several_events_in_one_delivery);
     tcase_add_loop_test(tc, a_source_without_tables_keeps_any_body, 0, sizeof(anything) / sizeof(anything[0]));
     tcase_add_test(tc, facts_of_a_message);

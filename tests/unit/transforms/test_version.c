@@ -36,7 +36,7 @@ static struct json json_of(const char *text)
 static void field_version(struct buf *out, const char *text, enum time_unit unit)
 {
     struct json field = json_of(text);
-    struct version_parts p = {.fields = &field, .n_fields = 1, .unit = unit, .observed_us = RECEIVED, .received_us = RECEIVED,
+    struct version_parts p = {.fields = &field, .n_fields = 1, .unit = unit, .observed_us = RECEIVED, .received_us = RECEIVED, .came_us = RECEIVED,
                               .node = SPAN_LIT("n-1"), .lane = SPAN_LIT("events")};
     buf_clear(out);
     version_upsert(out, &p);
@@ -245,7 +245,7 @@ static void random_tuple(struct tuple *t, uint64_t *s)
 static void tuple_version(const struct tuple *t, bool upserts, struct buf *out)
 {
     struct json fields[2] = {json_of(t->fields[0].json), json_of(t->fields[1].json)};
-    struct version_parts p = {.fields = fields, .n_fields = 2, .observed_us = t->observed, .received_us = t->received,
+    struct version_parts p = {.fields = fields, .n_fields = 2, .observed_us = t->observed, .received_us = t->received, .came_us = t->received,
                               .rank = t->rank, .page = t->page, .node = span_of(t->node), .lane = span_of(t->lane),
                               .seq = t->seq, .item = t->item, .transform = t->transform};
     buf_clear(out);
