@@ -23,6 +23,7 @@ struct pull_progress { /* of one table, told after each page and each wait */
     uint64_t pages, rows;
     uint64_t started_us;
     uint64_t oldest_us;      /* how far back the partition or order field is, 0: unknown */
+    unsigned permille;       /* of the time that is to be read, as far as the list's order tells; 0: unknown */
     const char *waiting;     /* NULL, or "rate limit", "retrying after 500" */
     uint64_t wait_until_us;
     bool done, resumed;

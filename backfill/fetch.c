@@ -285,7 +285,7 @@ static bool rate_limited(const struct fetcher *f, const struct fetched *p)
 {
     if (p->status == 429)
         return true;
-    /* GitHub answers 403 when no calls are left. */
+    /* Some answer 403 when no calls are left. */
     struct span left = calls_left(f, p);
     bool said = http_header(&p->message, SPAN_LIT("Retry-After"), NULL).n > 0;
     return (p->status == 403 && (span_eqz(left, "0") || said)) || (p->status == 503 && said);
@@ -334,8 +334,13 @@ static enum fetch_end hold(struct fetcher *f, uint64_t us, const char *words, st
         return FETCH_LIMITED;
     }
     f->waited_us += us;
-    watch->waiting(watch->ctx, words, f->io->world->now_us(f->io) + us);
-    bool go = wait_us(f, us);
+    bool go = true;
+    for (uint64_t left = us; go && left;) { /* told each second, so that it can be shown how long it still is */
+        uint64_t piece = left < 1000000 ? left : 1000000;
+        watch->waiting(watch->ctx, words, f->io->world->now_us(f->io) + left);
+        go = wait_us(f, piece);
+        left -= piece;
+    }
     watch->waiting(watch->ctx, NULL, 0);
     return go ? FETCH_OK : FETCH_STOPPED;
 }

@@ -94,6 +94,25 @@ static bool is_beyond(const struct run *r, uint64_t us)
     return us < r->since_us && (kind == SINCE_STOP || (kind == SINCE_NONE && sorted(r, true)));
 }
 
+/* How much of the time that is asked for was read: from the run's beginning down, or up to it. A list below parents has no end that
+ * can be seen. */
+static void look_how_far(struct run *r)
+{
+    uint64_t top = r->cursor.began_us, oldest = r->progress.oldest_us, bottom = r->since_us, at = 0;
+    if (r->to_us && r->to_us < top)
+        top = r->to_us;
+    if (r->cursor.n_levels > 1 || !oldest)
+        return;
+    if (sorted(r, true)) {
+        at = bottom && oldest < top ? top - oldest : 0;
+    } else if (sorted(r, false)) {
+        bottom = bottom ? bottom : oldest;
+        at = r->cursor.mark_us > bottom ? r->cursor.mark_us - bottom : 0;
+    }
+    if (top > bottom && at)
+        r->progress.permille = at >= top - bottom ? 999 : (unsigned)(at / ((top - bottom) / 1000 + 1));
+}
+
 /* Goes over the leaf's records: the watermark, how far back we are, and whether that is far enough. */
 static void look_at_records(struct run *r, struct json records)
 {
@@ -110,6 +129,7 @@ static void look_at_records(struct run *r, struct json records)
             r->progress.oldest_us = us;
         r->cursor.stop = r->cursor.stop || is_beyond(r, us);
     }
+    look_how_far(r);
 }
 
 static struct json last_of(struct json records)
