@@ -94,8 +94,8 @@ static bool is_beyond(const struct run *r, uint64_t us)
     return us < r->since_us && (kind == SINCE_STOP || (kind == SINCE_NONE && sorted(r, true)));
 }
 
-/* How much of the time that is asked for was read: from the run's beginning down, or up to it. A list below parents has no end that
- * can be seen. */
+/* How much of the time that is asked for was read: from the run's beginning down, or up to it. A list below parents has no end
+ * that can be seen. */
 static void look_how_far(struct run *r)
 {
     uint64_t top = r->cursor.began_us, oldest = r->progress.oldest_us, bottom = r->since_us, at = 0;

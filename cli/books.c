@@ -127,8 +127,8 @@ static bool read_once(struct instance *in, struct source_books *ret, bool *ret_b
 
 bool books_read(struct instance *in, struct source_books *ret, struct err *err)
 {
-    /* The sides are read one after the other while a server works on: what is between two of them for a moment is looked at again.
-     * Books that are truly off stay off. */
+    /* The sides are read one after the other while a server works on: what is between two of them for a moment is looked at
+     * again. Books that are truly off stay off. */
     bool balanced = false;
     for (int i = 0; i < TRIES && !balanced; i++) {
         if (i)

@@ -43,7 +43,8 @@ static bool list_one(void *ctx, const struct source_config *s, const struct tabl
         clock_ago(f.newest_us, l->in->io->world->now_us(l->in->io), ago);
     if (l->json)
         fprintf(l->io->out,
-                "{\"source\":\"%s\",\"table\":\"%s\",\"name\":\"%s\",\"rows\":%llu,\"deleted\":%llu,\"kept_out\":%llu,\"missed\":%llu}\n",
+                "{\"source\":\"%s\",\"table\":\"%s\",\"name\":\"%s\",\"rows\":%llu,\"deleted\":%llu,\"kept_out\":%llu,"
+                "\"missed\":%llu}\n",
                 s->name, t->name, buf_z(&name), (unsigned long long)f.rows, (unsigned long long)f.deleted_keys,
                 (unsigned long long)f.counts.kept_out, (unsigned long long)f.counts.missed);
     else
@@ -123,7 +124,8 @@ static bool print_candidate(void *ctx, const struct candidate *c)
     if (x->json) {
         struct buf b;
         buf_init(&b, 64 << 20);
-        buf_addf(&b, "{\"holds\":%s,\"why\":\"%s\",\"op\":\"%s\",\"origin\":\"%s\",\"observed_at\":\"%s\",\"shape\":\"%s\",\"entry\":",
+        buf_addf(&b, "{\"holds\":%s,\"why\":\"%s\",\"op\":\"%s\",\"origin\":\"%s\",\"observed_at\":\"%s\",\"shape\":\"%s\","
+                     "\"entry\":",
                  c->holds ? "true" : "false", c->why, op, origin, observed, shape_name(r->shape));
         json_write_string(&b, r->entry);
         buf_addz(&b, ",\"version\":");

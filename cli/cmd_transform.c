@@ -54,7 +54,10 @@ static int run(const struct source_config *s, const struct command_args *a, cons
                       .node = SPAN_LIT("local-00000000"),
                       .lane = SPAN_LIT("events"),
                       .source = span_of(s->name),
-                      .message = {.method = SPAN_LIT("POST"), .url = SPAN_LIT("/in/local"), .headers = headers, .body = a->input}};
+                      .message = {.method = SPAN_LIT("POST"),
+                                  .url = SPAN_LIT("/in/local"),
+                                  .headers = headers,
+                                  .body = a->input}};
     e.message.n_headers = take_headers(a, headers, 64);
     struct err err = {0};
     struct transform *t = NULL;

@@ -59,13 +59,14 @@ static void print_advice(const struct judge *j, const struct captured *c, enum v
     switch (v) {
     case VERDICT_BAD_SIGNATURE:
         if (is_json && fresh)
-            fprintf(to, "  The body is valid JSON%s, so most likely the secret belongs to another endpoint or mode (test/live).\n",
+            fprintf(to,
+                    "  The body is valid JSON%s, so most likely the secret belongs to another endpoint or mode\n  (test/live).\n",
                     t ? " and the time is fresh" : "");
         else if (is_json)
             fprintf(to, "  The body is valid JSON but the time is not fresh: the secret may have been rotated since.\n");
         else
-            fprintf(to, "  The body is no JSON: something on the way may have altered it (decoded, cut or re-encoded). The signature is\n"
-                        "  made over the raw bytes.\n");
+            fprintf(to, "  The body is no JSON: something on the way may have altered it (decoded, cut or re-encoded).\n"
+                        "  The signature is made over the raw bytes.\n");
         break;
     case VERDICT_EXPIRED:
         fprintf(to, "  The signature is right; only the time is not. For an old capture put its own time into now_unix; for a\n"

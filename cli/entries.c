@@ -48,7 +48,8 @@ bool entries_find(struct instance *in, const char *id, struct reader **ret_reade
     uint64_t seq;
     struct journal *journal;
     if (!entry_id_parse(span_of(id), &node, &lane, &seq))
-        return err_set(err, ERR_CONFIG, "'%s' is no entry id; it looks like sluice-1a2b3c4d/events/42 (response header Sluice-Entry)", id);
+        return err_set(err, ERR_CONFIG,
+                       "'%s' is no entry id; it looks like sluice-1a2b3c4d/events/42 (response header Sluice-Entry)", id);
     if (!instance_journal(in, &journal, err))
         return false;
     for (int l = 0; l < LANE_COUNT; l++) {

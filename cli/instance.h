@@ -16,7 +16,8 @@ struct server;
 struct merger;
 
 /* The largest entry: a body at its limit plus headers and fields. */
-#define JOURNAL_ENTRY_MAX(c) ((uint32_t)((c)->body_bytes_max > PAGE_BYTES_MAX ? (c)->body_bytes_max : PAGE_BYTES_MAX) + (1u << 20))
+#define JOURNAL_ENTRY_MAX(c) \
+    ((uint32_t)((c)->body_bytes_max > PAGE_BYTES_MAX ? (c)->body_bytes_max : PAGE_BYTES_MAX) + (1u << 20))
 #define PAGE_BYTES_MAX ((uint64_t)64 << 20) /* of a pulled page's body */
 
 struct live { /* what a running server lends to the commands it runs; NULL elsewhere */

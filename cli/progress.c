@@ -103,7 +103,8 @@ static void add_speed(const struct progress *p, const struct pull_progress *t, s
     if (t->permille > p->began_permille) {
         uint64_t left = us * (1000 - t->permille) / (t->permille - p->began_permille) / 1000000;
         bool minutes = left >= 90;
-        snprintf(piece, sizeof piece, "  %llu %s left", (unsigned long long)(minutes ? (left + 30) / 60 : left), minutes ? "min" : "s");
+        snprintf(piece, sizeof piece, "  %llu %s left", (unsigned long long)(minutes ? (left + 30) / 60 : left),
+                 minutes ? "min" : "s");
         add_piece(p, piece, out);
     }
     snprintf(piece, sizeof piece, "  %s rows/s", thousands((t->rows - p->began_rows) * 1000000 / us, b));

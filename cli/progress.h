@@ -1,5 +1,5 @@
-/* progress: how a pull is shown while it runs. On a terminal one line for each table, redrawn in place; elsewhere a line when a table
- * begins, ends or waits, and one at most every ten seconds between. Threads: the puller's. */
+/* progress: how a pull is shown while it runs. On a terminal one line for each table, redrawn in place; elsewhere a line when a
+ * table begins, ends or waits, and one at most every ten seconds between. Threads: the puller's. */
 #pragma once
 #include "backfill/backfill.h"
 #include "cli/command.h"

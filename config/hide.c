@@ -10,7 +10,8 @@
 
 static const char *const beginnings[] = {
     "whsec_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "shpss_", "shpat_", "shpca_", "shppa_",      "xoxb-",       "xoxp-",
-    "xoxa-",  "xapp-",    "ghp_",     "gho_",     "ghs_",     "ghu_",   "ghr_",   "glpat-", "github_pat_", "-----BEGIN ", "pat-na1-",
+    "xoxa-",  "xapp-",    "ghp_",     "gho_",     "ghs_",     "ghu_",   "ghr_",   "glpat-",
+    "github_pat_", "-----BEGIN ", "pat-na1-",
     "SG.",    "Bearer ",  NULL};
 
 static bool is_credential(struct span s)

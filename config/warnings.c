@@ -72,7 +72,8 @@ static void warn_source(const struct source_config *s, uint64_t now_us, struct r
         report_plain(r, "! %s: no secret %s: every delivery will be answered 503; write secrets: [{file: ./secrets/%s}]",
                      s->name, s->n_secrets ? "that is still in use" : "is named", s->name);
     if (!s->public_url && !s->webhook_off && signs_url(s->manifest))
-        report_plain(r, "! %s: its signatures cover the URL, and there is no public_url: behind a proxy none will match", s->name);
+        report_plain(r, "! %s: its signatures cover the URL, and there is no public_url: behind a proxy none will match",
+                     s->name);
     for (size_t i = 0; i < s->n_secrets; i++)
         warn_secret(s->name, &s->secrets[i], NULL, now_us, r);
     for (size_t i = 0; i < s->n_values; i++) {

@@ -192,7 +192,8 @@ bool entry_decode(struct span fields, struct http_header *headers, struct entry 
         if (left < 5 || n > left - 5)
             return err_set(err, ERR_INPUT, "an entry's field at offset %zu runs past its end", at);
         if (!take_field((enum tag)(unsigned char)fields.p[at], (struct span){fields.p + at + 5, n}, headers, &e))
-            return err_set(err, ERR_INPUT, "an entry's field %u at offset %zu has the wrong size", (unsigned char)fields.p[at], at);
+            return err_set(err, ERR_INPUT, "an entry's field %u at offset %zu has the wrong size",
+                           (unsigned char)fields.p[at], at);
         at += 5 + n;
     }
     if (!e.kind)

@@ -1,5 +1,5 @@
-/* Who this journal is: <name>-<lineage>. The file says which inode it was written as: a copied or restored folder has another one, and
- * draws a new lineage before it writes, so that it can never write under names or below positions of the older one. */
+/* Who this journal is: <name>-<lineage>. The file says which inode it was written as: a copied or restored folder has another
+ * one, and draws a new lineage before it writes, so that it can never write under names or below positions of the older one. */
 #include "journal/lane.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,9 @@
  *  3. Bytes are only ever added to the end of the one open segment; no byte that was durable is written again.
  *  4. A segment's entries have sequences from its `first` up to, not including, the `first` of the segment behind it. What stands
  *     in it beyond that was refused, and no reader gives it out.
- *  5. After a write or a sync failed, the segment is cut back to its durable end and closed; every waiting ticket fails; the next entry
- *     takes the sequence after the last durable one, in a new segment. A failed sync is never repeated as if it could succeed.
+ *  5. After a write or a sync failed, the segment is cut back to its durable end and closed; every waiting ticket fails; the next
+ *     entry takes the sequence after the last durable one, in a new segment. A failed sync is never repeated as if it could
+ *     succeed.
  *  6. `durable` only grows, and is published after the sync and before the tickets complete: who was told can read.
  *
  *      filling ──swap──▶ committing ──write, sync──▶ durable ──▶ tickets done
@@ -59,7 +60,8 @@ static bool has_room_locked(struct lane *l, size_t bytes, struct err *err)
     for (int i = 0; i < LANE_COUNT; i++)
         total += atomic_load(&l->journal->lanes[i].total_bytes);
     if (l->full)
-        return err_set(err, ERR_FULL, "the disk has less than the reserve of %llu bytes free", (unsigned long long)o->reserve_bytes);
+        return err_set(err, ERR_FULL, "the disk has less than the reserve of %llu bytes free",
+                       (unsigned long long)o->reserve_bytes);
     if (o->bytes_max && total + l->batches[l->filling].bytes.n + bytes > o->bytes_max)
         return err_set(err, ERR_FULL, "the journal has reached its limit of %llu bytes", (unsigned long long)o->bytes_max);
     return true;

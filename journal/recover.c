@@ -1,8 +1,8 @@
 /* What a lane finds when it opens: its segments, and what the last process left at the end of the newest.
  *
- * Only the newest segment can hold a torn write: those before it were closed after a successful sync. So it alone is read through:
- * bytes at its very end that are no entry are cut off; bytes that are no entry but have entries behind them are damage, copied aside and
- * left where they are, for readers to step over. Older segments are looked at by readers and by `events check`. */
+ * Only the newest segment can hold a torn write: those before it were closed after a successful sync. So it alone is read
+ * through: bytes at its very end that are no entry are cut off; bytes that are no entry but have entries behind them are
+ * damage, copied aside and left where they are, for readers to step over. Older segments are looked at by readers and by `events check`. */
 #include "journal/lane.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +57,8 @@ static bool damage(struct lane *l, uint64_t first, int fd, uint64_t offset, uint
 }
 
 /* Reads the newest segment through. *ret_end: behind its last good entry; *ret_last: that entry's sequence. */
-static bool scan_newest(struct lane *l, int fd, uint64_t first, uint64_t *ret_end, uint64_t *ret_last, uint64_t *ret_torn, struct err *err)
+static bool scan_newest(struct lane *l, int fd, uint64_t first, uint64_t *ret_end, uint64_t *ret_last, uint64_t *ret_torn,
+                        struct err *err)
 {
     struct window w;
     uint64_t offset = SEGMENT_HEAD;
@@ -189,8 +190,8 @@ bool lane_recover(struct lane *l, struct err *err)
     for (size_t i = 0; ok && i < list.n; i++) {
         size_t before = l->n_segments;
         ok = open_segment(l, list.firsts[i], i + 1 == list.n, err);
-        /* The newest was removed: the one before it is read through in its place. What it holds from the removed one's first on was
-         * refused (invariant 4 of lane.c). */
+        /* The newest was removed: the one before it is read through in its place. What it holds from the removed one's first on
+         * was refused (invariant 4 of lane.c). */
         if (ok && i + 1 == list.n && l->n_segments == before && before) {
             uint64_t first = l->segments[before - 1].first;
             atomic_fetch_sub(&l->total_bytes, l->segments[before - 1].bytes);

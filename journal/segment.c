@@ -86,7 +86,7 @@ bool entry_head_decode(const char p[ENTRY_HEAD], struct entry_head *ret)
 
 bool entry_checks(const char *p, size_t whole)
 {
-    /* The checksum is taken with its own place as zeros. In the window the bytes are ours, so they may be blanked for the moment. */
+    /* The checksum is taken with its own place as zeros. In the window the bytes are ours: they may be blanked for the moment. */
     char *own = (char *)(uintptr_t)p;
     uint64_t said = get_le(p + 24, 8);
     memset(own + 24, 0, 8);

@@ -6,7 +6,7 @@
 
 /* Whether the target holds this object's rows. */
 bool account_is_merged(struct tables *t, struct span object, bool *ret, struct err *err);
-/* Of one source: rows of published objects that are not merged yet, and rows merged. Rows that were merged before staging had the time to
- * write down that their object is published (a crash, or this very moment) are not counted as merged: staging will. */
+/* Of one source: rows of published objects that are not merged yet, and rows merged. Rows that were merged before staging had the
+ * time to write down that their object is published (a crash, or this very moment) are not counted as merged: staging will. */
 bool account_rows(struct tables *t, struct state *s, struct span source, uint64_t *ret_waiting, uint64_t *ret_merged,
                   struct err *err);

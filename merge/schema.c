@@ -127,7 +127,8 @@ static bool check_table(const struct tab *tab, struct span key_then, struct span
                         struct err *err)
 {
     if (!span_eq(key_then, key_now))
-        return err_set(err, ERR_CONFIG, "table %s was merged with the primary key %.*s, the manifest says %.*s now: build it anew",
+        return err_set(err, ERR_CONFIG,
+                       "table %s was merged with the primary key %.*s, the manifest says %.*s now: build it anew",
                        tab->public, SPAN_ARG(key_then), SPAN_ARG(key_now));
     if (span_eqz(accounts_then, "many") != tab->source->accounts_many)
         return err_set(err, ERR_CONFIG,
@@ -142,7 +143,8 @@ static bool load_table(struct sqlite_target *t, struct tab *tab, struct err *err
     struct buf key = {0};
     bool there = false, ok;
     key_words(tab->rule, &key);
-    if (!buf_ok(&key) || !db_prepare(&t->db, &st, "SELECT key, accounts, more FROM _sluice_tables WHERE source = ? AND \"table\" = ?", err)) {
+    if (!buf_ok(&key) ||
+        !db_prepare(&t->db, &st, "SELECT key, accounts, more FROM _sluice_tables WHERE source = ? AND \"table\" = ?", err)) {
         buf_release(&key);
         return false;
     }

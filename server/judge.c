@@ -224,7 +224,8 @@ static enum verdict verify(struct request *r, struct workspace *w, struct verify
         buf_addc(&w->text, '?');
         buf_adds(&w->text, query);
     }
-    enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify, found);
+    enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
+                                    found);
     if (v == VERDICT_OK)
         atomic_store(&source->last_used_us[found->secret_index], r->verified_us);
     return v;

@@ -102,7 +102,8 @@ static bool add_source(struct server *s, const struct source_config *config, str
         return err_prefix(err, "source %s", config->name);
     d->last_used_us = mem_alloc((verifier_secrets(d->verifier) + 1) * sizeof *d->last_used_us);
     if (!verifier_can_judge(d->verifier, s->io->world->now_us(s->io)))
-        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one and the server is started again\n",
+        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one and the server is "
+                                "started again\n",
                  config->name);
     return true;
 }

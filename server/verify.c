@@ -206,7 +206,8 @@ static bool ed25519_matches(struct judging *j, const struct verify_key *key)
         EVP_MD_CTX *md = c->n == 64 ? EVP_MD_CTX_new() : NULL;
         struct span s = buf_span(whole);
         if (md && EVP_DigestVerifyInit(md, NULL, NULL, NULL, key->public_key) == 1 &&
-            EVP_DigestVerify(md, (const unsigned char *)j->scratch->decoded.p + c->at, c->n, (const unsigned char *)s.p, s.n) == 1)
+            EVP_DigestVerify(md, (const unsigned char *)j->scratch->decoded.p + c->at, c->n, (const unsigned char *)s.p,
+                             s.n) == 1)
             match = true;
         EVP_MD_CTX_free(md);
     }

@@ -26,11 +26,14 @@ struct verify_secret { /* an active secret, as text */
     uint64_t retire_at_us; /* 0: never; after it the secret no longer verifies */
 };
 struct verifier;
-/* From a configured source: reads its secrets; one that cannot be read is a warning in *ret_warnings (may be NULL), not a failure. */
+/* From a configured source: reads its secrets; one that cannot be read is a warning in *ret_warnings (may be NULL), not a
+ * failure. */
 bool verifier_new(const struct source_config *s, struct verifier **ret, struct buf *ret_warnings, struct err *err);
-/* From a manifest and given secrets (sluice verify, tests). only_scheme NULL: all of the manifest's. `config` pairs are copied. */
+/* From a manifest and given secrets (sluice verify, tests). only_scheme NULL: all of the manifest's. `config` pairs are
+ * copied. */
 bool verifier_of(const struct manifest *m, const struct verify_secret *secrets, size_t n_secrets,
-                 const struct scope_pair *config, size_t n_config, const char *only_scheme, struct verifier **ret, struct err *err);
+                 const struct scope_pair *config, size_t n_config, const char *only_scheme, struct verifier **ret,
+                 struct err *err);
 void verifier_free(struct verifier **v);
 
 struct verify_step { /* for `sluice verify`: what was looked at, in order */

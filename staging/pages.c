@@ -35,7 +35,8 @@ bool state_pages_count(struct state *s, struct journal *j, const struct config *
     uint64_t mark, upto = lane_durable(lane);
     uint64_t *counts = mem_alloc((c->n_sources + 1) * sizeof *counts);
     /* Begun before the mark is read: two counters at once must not count the same pages. */
-    bool ok = db_begin(&s->db, err) && state_pages_mark(s, &mark, err) && (mark >= upto || count(lane, mark, upto, c, counts, err));
+    bool ok = db_begin(&s->db, err) && state_pages_mark(s, &mark, err) &&
+              (mark >= upto || count(lane, mark, upto, c, counts, err));
     for (size_t i = 0; ok && i < c->n_sources; i++) {
         struct books delta = {.pages = counts[i]};
         if (counts[i])
