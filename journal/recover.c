@@ -2,7 +2,8 @@
  *
  * Only the newest segment can hold a torn write: those before it were closed after a successful sync. So it alone is read
  * through: bytes at its very end that are no entry are cut off; bytes that are no entry but have entries behind them are
- * damage, copied aside and left where they are, for readers to step over. Older segments are looked at by readers and by `events check`. */
+ * damage, copied aside and left where they are, for readers to step over. Older segments are looked at by readers and by
+ * `events check`. */
 #include "journal/lane.h"
 #include <errno.h>
 #include <fcntl.h>
