@@ -158,6 +158,11 @@ uint64_t hash64(struct span in)
     return XXH3_64bits(in.p ? in.p : "", in.n);
 }
 
+uint64_t hash64_seeded(struct span in, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(in.n ? in.p : "", in.n, seed);
+}
+
 struct hash128 hash128(struct span in)
 {
     XXH128_hash_t h = XXH3_128bits(in.p ? in.p : "", in.n);

@@ -13,6 +13,7 @@ void percent_encode(struct buf *out, struct span in);              /* all but RF
 bool percent_decode(struct buf *out, struct span in, bool plus_is_space); /* false: bad escape */
 
 void sha256(struct span in, unsigned char out[32]);
+uint64_t hash64_seeded(struct span in, uint64_t seed);
 uint64_t hash64(struct span in);                                   /* XXH3, seed 0: stable across versions */
 struct hash128 {
     uint64_t lo, hi;

@@ -21,6 +21,7 @@ struct io_file_ops {
     int (*sync)(const struct io *io, int fd);                                /* fdatasync */
     int (*truncate)(const struct io *io, int fd, uint64_t n);
     int64_t (*size)(const struct io *io, int fd);
+    int64_t (*inode)(const struct io *io, int fd); /* what tells a file from a copy of it on the same disk */
 };
 
 struct io_dir_ops {

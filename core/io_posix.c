@@ -55,6 +55,13 @@ static int64_t posix_size(const struct io *io, int fd)
     return fstat(fd, &st) ? -errno : st.st_size;
 }
 
+static int64_t posix_inode(const struct io *io, int fd)
+{
+    (void)io;
+    struct stat st;
+    return fstat(fd, &st) ? -errno : (int64_t)(st.st_ino & INT64_MAX);
+}
+
 static int posix_rename(const struct io *io, const char *from, const char *to)
 {
     (void)io;
@@ -158,7 +165,7 @@ static int posix_random(const struct io *io, void *p, size_t n)
 }
 
 static const struct io_file_ops file_ops = {posix_open,     posix_close, posix_pread, posix_write, posix_sync,
-                                            posix_truncate, posix_size};
+                                            posix_truncate, posix_size,  posix_inode};
 static const struct io_dir_ops dir_ops = {posix_rename, posix_unlink, posix_mkdir, posix_dir_sync, posix_list,
                                           posix_free_bytes};
 static const struct io_world_ops world_ops = {posix_now_us, posix_monotonic_us, posix_sleep_us, posix_random};

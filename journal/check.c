@@ -19,7 +19,7 @@ static bool check_segment(struct lane *l, const struct segment *s, uint64_t behi
         return err_sys(err, ERR_INPUT, "cannot open %s", path);
     }
     struct window w;
-    window_init(&w, io, fd);
+    window_init(&w, io, fd, s->salt);
     if (io->file->pread(io, fd, head, sizeof head, 0) != (ssize_t)sizeof head || !segment_head_decode(head, &h))
         each(ctx, &(struct damage){name, 0, SEGMENT_HEAD, "the segment's head is damaged"});
     bool ok = true;

@@ -15,8 +15,9 @@ static bool begin_segment(struct lane *l, uint64_t first, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
     char path[PATH_BYTES], head[SEGMENT_HEAD];
-    struct segment s = {.first = first, .created_us = io->world->now_us(io), .bytes = SEGMENT_HEAD};
-    struct segment_head h = {.first = first, .created_us = s.created_us};
+    struct segment s = {
+        .first = first, .created_us = io->world->now_us(io), .salt = l->journal->salt, .bytes = SEGMENT_HEAD};
+    struct segment_head h = {.first = first, .created_us = s.created_us, .salt = s.salt};
     snprintf(s.node, sizeof s.node, "%s", l->journal->node);
     snprintf(h.node, sizeof h.node, "%s", l->journal->node);
     snprintf(h.lane, sizeof h.lane, "%s", lane_name(l->id));

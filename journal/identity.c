@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define IDENTITY_BYTES_MAX 4096
 
@@ -27,23 +26,37 @@ static bool is_lineage(struct span s)
     return s.n == 8;
 }
 
+static bool hex64(struct span s, uint64_t *ret)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+        v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    *ret = v;
+    return s.n == 16;
+}
+
 static bool write_identity(struct journal *j, const char *path, struct span lineage, struct err *err)
 {
     char text[256], partial[PATH_BYTES + 16];
-    struct stat st;
     const struct io *io = j->opts.io;
     snprintf(partial, sizeof partial, "%s.partial", path);
     io->dir->unlink(io, partial);
     int fd = io->file->open(io, partial, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (fd < 0 || stat(partial, &st) != 0) {
-        errno = fd < 0 ? -fd : errno;
-        return err_sys(err, ERR_DURABLE, "cannot create %s", partial);
-    }
-    int n = snprintf(text, sizeof text, "sluice=1\nname=%s\nlineage=%.*s\ninode=%llu\n", j->name, SPAN_ARG(lineage),
-                     (unsigned long long)st.st_ino);
-    bool ok = io_write_all(io, fd, text, (size_t)n, err);
+    int64_t inode = fd < 0 ? fd : io->file->inode(io, fd);
+    bool ok = inode >= 0;
+    errno = ok ? 0 : (int)-inode;
+    if (!ok)
+        err_sys(err, ERR_DURABLE, "cannot create %s", partial);
+    int n = snprintf(text, sizeof text, "sluice=1\nname=%s\nlineage=%.*s\nsalt=%016llx\ninode=%llu\n", j->name, SPAN_ARG(lineage),
+                     (unsigned long long)j->salt, (unsigned long long)inode);
+    ok = ok && io_write_all(io, fd, text, (size_t)n, err);
     int rc = ok ? io->file->sync(io, fd) : 0;
-    io->file->close(io, fd);
+    if (fd >= 0)
+        io->file->close(io, fd);
     if (ok && rc == 0)
         rc = io->dir->rename(io, partial, path);
     if (ok && rc == 0)
@@ -54,9 +67,12 @@ static bool write_identity(struct journal *j, const char *path, struct span line
 
 static bool draw(struct journal *j, const char *path, struct err *err)
 {
+    const struct io *io = j->opts.io;
     unsigned char random[4];
     char lineage[9];
-    int rc = j->opts.io->world->random(j->opts.io, random, sizeof random);
+    int rc = io->world->random(io, random, sizeof random);
+    if (rc >= 0 && !j->salt)
+        rc = io->world->random(io, &j->salt, sizeof j->salt);
     if (rc < 0)
         return err_set(err, ERR_TRANSIENT, "no random bytes for the journal's lineage");
     snprintf(lineage, sizeof lineage, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
@@ -66,24 +82,38 @@ static bool draw(struct journal *j, const char *path, struct err *err)
     return true;
 }
 
+/* *ret_inode: of the file, or 0 when there is none. */
+static bool look(struct journal *j, const char *path, uint64_t *ret_inode, struct err *err)
+{
+    const struct io *io = j->opts.io;
+    int fd = io->file->open(io, path, O_RDONLY, 0);
+    int64_t inode = fd < 0 ? fd : io->file->inode(io, fd);
+    if (fd >= 0)
+        io->file->close(io, fd);
+    *ret_inode = inode > 0 ? (uint64_t)inode : 0;
+    errno = inode < 0 ? (int)-inode : 0;
+    return inode >= 0 || inode == -ENOENT || err_sys(err, ERR_INPUT, "cannot open %s", path);
+}
+
 bool journal_identity(struct journal *j, struct err *err)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], now[32];
     char *bytes = NULL;
     size_t n = 0;
-    struct stat st;
+    uint64_t inode_now;
     snprintf(path, sizeof path, "%.4300s/node", j->dir);
-    if (stat(path, &st) != 0) {
+    if (!look(j, path, &inode_now, err))
+        return false;
+    if (!inode_now) {
         snprintf(j->node, sizeof j->node, "%s-00000000", j->name);
         return j->opts.readonly || draw(j, path, err);
     }
     if (!io_read_file(j->opts.io, path, IDENTITY_BYTES_MAX, &bytes, &n, err))
         return false;
     struct span text = {bytes, n}, lineage = line_value(text, "lineage"), inode = line_value(text, "inode");
-    char now[32];
-    snprintf(now, sizeof now, "%llu", (unsigned long long)st.st_ino);
-    bool ok = true;
-    if (is_lineage(lineage) && (j->opts.readonly || span_eqz(inode, now)))
+    snprintf(now, sizeof now, "%llu", (unsigned long long)inode_now);
+    bool ok = true, whole = hex64(line_value(text, "salt"), &j->salt) && is_lineage(lineage);
+    if (whole && (j->opts.readonly || span_eqz(inode, now)))
         snprintf(j->node, sizeof j->node, "%s-%.*s", j->name, SPAN_ARG(lineage));
     else if (j->opts.readonly)
         ok = err_set(err, ERR_INPUT, "%s is damaged; `sluice serve` draws a new lineage", path);

@@ -76,7 +76,7 @@ static bool encode_locked(struct lane *l, struct batch *b, const struct entry *e
     size_t whole = b->bytes.n - start;
     bool large = l->journal->opts.entry_bytes_max && whole > l->journal->opts.entry_bytes_max;
     if (buf_ok(&b->bytes) && !large) {
-        entry_head_encode(b->bytes.p + start, whole, l->next_seq, e->received_us);
+        entry_head_encode(b->bytes.p + start, whole, l->next_seq, e->received_us, l->journal->salt);
         return true;
     }
     bool full = !buf_ok(&b->bytes);

@@ -13,6 +13,7 @@
 struct segment {
     uint64_t first;      /* the sequence its first entry has, or would have */
     uint64_t created_us;
+    uint64_t salt;
     uint64_t bytes;      /* of the file, up to its last good entry where that is known */
     char node[NODE_MAX];
 };
@@ -52,6 +53,7 @@ struct journal {
     char dir[PATH_BYTES];
     char name[40];
     char node[NODE_MAX];
+    uint64_t salt; /* of the segments that are begun, and of those whose head is damaged */
     struct lane lanes[LANE_COUNT];
 };
 

@@ -77,7 +77,7 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
             errno = -fd;
             return err_sys(err, ERR_INPUT, "cannot open %s", path);
         }
-        window_init(&r->window, io, fd);
+        window_init(&r->window, io, fd, r->segment.salt);
         r->open = true;
         r->offset = SEGMENT_HEAD;
         if (r->seq < r->segment.first)

@@ -42,7 +42,7 @@ bool lane_quarantine(struct lane *l, uint64_t first, int fd, uint64_t offset, ui
     if (snprintf(path, sizeof path, "%.4200s/%s.%llu.bad", l->dir, name, (unsigned long long)offset) >= (int)sizeof path)
         return err_set(err, ERR_INPUT, "the path of %s is too long", l->dir);
     struct window w;
-    window_init(&w, io, fd);
+    window_init(&w, io, fd, 0); /* copied, not judged */
     const char *p = NULL;
     bool cut, ok = window_get(&w, offset, (size_t)n, &p, &cut, err);
     ok = ok && io_write_file_atomic(io, path, 0600, (struct span){p, (size_t)n}, err);
@@ -58,16 +58,16 @@ static bool damage(struct lane *l, uint64_t first, int fd, uint64_t offset, uint
 }
 
 /* Reads the newest segment through. *ret_end: behind its last good entry; *ret_last: that entry's sequence. */
-static bool scan_newest(struct lane *l, int fd, uint64_t first, uint64_t *ret_end, uint64_t *ret_last, uint64_t *ret_torn,
+static bool scan_newest(struct lane *l, int fd, const struct segment *s, uint64_t *ret_end, uint64_t *ret_last, uint64_t *ret_torn,
                         struct err *err)
 {
     struct window w;
     uint64_t offset = SEGMENT_HEAD;
     bool ok = true;
     *ret_end = offset;
-    *ret_last = first - 1;
+    *ret_last = s->first - 1;
     *ret_torn = 0;
-    window_init(&w, l->journal->opts.io, fd);
+    window_init(&w, l->journal->opts.io, fd, s->salt);
     for (;;) {
         enum found found;
         struct found_entry e;
@@ -79,7 +79,7 @@ static bool scan_newest(struct lane *l, int fd, uint64_t first, uint64_t *ret_en
             break;
         }
         if (e.skipped)
-            ok = damage(l, first, fd, offset, e.skipped, err);
+            ok = damage(l, s->first, fd, offset, e.skipped, err);
         offset = e.offset + ENTRY_HEAD + e.head.length;
         *ret_end = offset;
         if (e.head.seq > *ret_last)
@@ -107,7 +107,7 @@ static bool cut_tail(struct lane *l, const char *path, uint64_t end, struct err 
 static bool repair_newest(struct lane *l, int fd, const char *path, struct segment *s, struct err *err)
 {
     uint64_t torn, last;
-    if (!scan_newest(l, fd, s->first, &s->bytes, &last, &torn, err))
+    if (!scan_newest(l, fd, s, &s->bytes, &last, &torn, err))
         return false;
     if (torn) {
         atomic_fetch_add(&l->torn_bytes, torn);
@@ -136,7 +136,7 @@ static bool remove_torn(struct lane *l, const char *path, uint64_t size, struct 
 static bool replace_head(struct lane *l, uint64_t first, int fd, struct segment_head *h, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
-    *h = (struct segment_head){.first = first, .created_us = io->world->now_us(io)};
+    *h = (struct segment_head){.first = first, .created_us = io->world->now_us(io), .salt = l->journal->salt};
     snprintf(h->node, sizeof h->node, "%s", l->journal->node);
     return damage(l, first, fd, 0, SEGMENT_HEAD, err);
 }
@@ -161,7 +161,7 @@ static bool open_segment(struct lane *l, uint64_t first, bool newest, struct err
     } else if (size <= SEGMENT_HEAD && (n < (ssize_t)sizeof head || !segment_head_decode(head, &h))) {
         ok = remove_torn(l, path, (uint64_t)size, err);
     } else if ((segment_head_decode(head, &h) && h.first == first) || replace_head(l, first, fd, &h, err)) {
-        struct segment s = {.first = first, .created_us = h.created_us, .bytes = (uint64_t)size};
+        struct segment s = {.first = first, .created_us = h.created_us, .salt = h.salt, .bytes = (uint64_t)size};
         memcpy(s.node, h.node, sizeof s.node);
         ok = !newest || repair_newest(l, fd, path, &s, err);
         if (ok) {

@@ -30,6 +30,7 @@ void segment_head_encode(const struct segment_head *h, char out[SEGMENT_HEAD])
     put_le(out + 24, h->created_us, 8);
     snprintf(out + 32, NODE_MAX, "%s", h->node);
     snprintf(out + 112, 16, "%s", h->lane);
+    put_le(out + 128, h->salt, 8);
     put_le(out + SEGMENT_HEAD - 8, hash64((struct span){out, SEGMENT_HEAD - 8}), 8);
 }
 
@@ -40,6 +41,7 @@ bool segment_head_decode(const char in[SEGMENT_HEAD], struct segment_head *ret)
         return false;
     ret->first = get_le(in + 16, 8);
     ret->created_us = get_le(in + 24, 8);
+    ret->salt = get_le(in + 128, 8);
     snprintf(ret->node, sizeof ret->node, "%s", in + 32);
     snprintf(ret->lane, sizeof ret->lane, "%s", in + 112);
     return true;
@@ -64,14 +66,14 @@ bool segment_name_parse(const char *name, uint64_t *ret_first)
     return true;
 }
 
-void entry_head_encode(char *p, size_t whole, uint64_t seq, uint64_t received_us)
+void entry_head_encode(char *p, size_t whole, uint64_t seq, uint64_t received_us, uint64_t salt)
 {
     put_le(p, ENTRY_MARK, 4);
     put_le(p + 4, whole - ENTRY_HEAD, 4);
     put_le(p + 8, seq, 8);
     put_le(p + 16, received_us, 8);
     put_le(p + 24, 0, 8);
-    put_le(p + 24, hash64((struct span){p, whole}), 8);
+    put_le(p + 24, hash64_seeded((struct span){p, whole}, salt), 8);
 }
 
 bool entry_head_decode(const char p[ENTRY_HEAD], struct entry_head *ret)
@@ -84,20 +86,20 @@ bool entry_head_decode(const char p[ENTRY_HEAD], struct entry_head *ret)
     return true;
 }
 
-bool entry_checks(const char *p, size_t whole)
+bool entry_checks(const char *p, size_t whole, uint64_t salt)
 {
     /* The checksum is taken with its own place as zeros. In the window the bytes are ours: they may be blanked for the moment. */
     char *own = (char *)(uintptr_t)p;
     uint64_t said = get_le(p + 24, 8);
     memset(own + 24, 0, 8);
-    bool same = hash64((struct span){p, whole}) == said;
+    bool same = hash64_seeded((struct span){p, whole}, salt) == said;
     put_le(own + 24, said, 8);
     return same;
 }
 
-void window_init(struct window *w, const struct io *io, int fd)
+void window_init(struct window *w, const struct io *io, int fd, uint64_t salt)
 {
-    *w = (struct window){.io = io, .fd = fd};
+    *w = (struct window){.io = io, .fd = fd, .salt = salt};
     buf_init(&w->bytes, (size_t)LENGTH_MAX + WINDOW_BYTES);
 }
 
@@ -149,7 +151,7 @@ static bool entry_at(struct window *w, uint64_t offset, bool *ret_good, bool *re
     size_t whole = ENTRY_HEAD + e->head.length;
     if (!window_get(w, offset, whole, &p, &cut, err))
         return false;
-    *ret_good = !cut && entry_checks(p, whole);
+    *ret_good = !cut && entry_checks(p, whole, w->salt);
     e->fields = p + ENTRY_HEAD;
     e->offset = offset;
     return true;

@@ -11,6 +11,7 @@
 
 struct segment_head {
     uint64_t first, created_us;
+    uint64_t salt; /* seeds the checksums of the entries: nobody can put bytes into a body that look like an entry of ours */
     char node[NODE_MAX], lane[16];
 };
 void segment_head_encode(const struct segment_head *h, char out[SEGMENT_HEAD]);
@@ -23,10 +24,10 @@ struct entry_head {
     uint64_t seq, received_us;
 };
 /* Fills the head that stands at p, before its fields; `whole` is head and fields. */
-void entry_head_encode(char *p, size_t whole, uint64_t seq, uint64_t received_us);
+void entry_head_encode(char *p, size_t whole, uint64_t seq, uint64_t received_us, uint64_t salt);
 /* The marker and a length that could be; says nothing of the checksum. */
 bool entry_head_decode(const char p[ENTRY_HEAD], struct entry_head *ret);
-bool entry_checks(const char *p, size_t whole); /* the checksum over head and fields */
+bool entry_checks(const char *p, size_t whole, uint64_t salt); /* the checksum over head and fields */
 
 /* A file looked at through a buffer that grows to its largest entry. */
 struct window {
@@ -34,8 +35,9 @@ struct window {
     int fd;
     struct buf bytes;
     uint64_t at; /* offset in the file of bytes.p[0] */
+    uint64_t salt; /* of the segment */
 };
-void window_init(struct window *w, const struct io *io, int fd);
+void window_init(struct window *w, const struct io *io, int fd, uint64_t salt);
 void window_release(struct window *w); /* not the fd */
 /* *ret borrows n bytes at offset until the next call; *ret_short: the file ends before. */
 bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, bool *ret_short, struct err *err);

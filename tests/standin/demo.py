@@ -155,11 +155,14 @@ def run(demo, args):
     return port, good
 
 
-def show(demo, port):
+def show_table(demo):
     db = sqlite3.connect(os.path.join(demo.work, "data", "tables.db"))
     say("\ndemo_customers (%s)" % os.path.relpath(os.path.join(demo.work, "data", "tables.db")))
     for row in db.execute("select id, name, balance, updated_at from demo_customers order by id limit 3"):
         say("  " + "  ".join(str(c) for c in row))
+
+
+def show_door(demo, port):
     body = json.dumps({"id": "evt_mine", "type": "customer.created", "timestamp": history.iso(int(time.time())),
                        "data": {"id": "cus_mine", "name": "You", "updated_at": history.iso(int(time.time()))}}, separators=(",", ":"))
     now = int(time.time())
@@ -189,8 +192,9 @@ def main():
         port, good = run(demo, args)
         if not good:
             return 1
-        show(demo, port)
+        show_table(demo)
         if not args.exit:
+            show_door(demo, port)
             say("\n(Ctrl-C stops)")
             demo.server.wait()
         return 0
