@@ -22,7 +22,7 @@ static bool check_segment(struct lane *l, const struct segment *s, uint64_t behi
     window_init(&w, io, fd, s->salt);
     if (io->file->pread(io, fd, head, sizeof head, 0) != (ssize_t)sizeof head || !segment_head_decode(head, &h))
         each(ctx, &(struct damage){name, 0, SEGMENT_HEAD, "the segment's head is damaged"});
-    bool ok = true;
+    bool ok = true, told_of_end = false;
     for (;;) {
         enum found found;
         struct found_entry e;
@@ -31,15 +31,17 @@ static bool check_segment(struct lane *l, const struct segment *s, uint64_t behi
             break;
         bool refused = found == FOUND_ENTRY && (e.head.seq >= behind || e.head.seq > durable);
         /* What lies behind the last durable entry is a write under way, or was refused: no damage. */
-        if (e.skipped && (found == FOUND_ENTRY || expect <= durable) && expect < behind)
+        if (e.skipped && (found == FOUND_ENTRY || expect <= durable) && expect < behind) {
             each(ctx, &(struct damage){name, offset, e.skipped, "no entry with a good checksum"});
+            told_of_end = found == FOUND_DAMAGE;
+        }
         if (found == FOUND_DAMAGE || refused)
             break;
         offset = e.offset + ENTRY_HEAD + e.head.length;
         expect = e.head.seq + 1;
         ++*entries;
     }
-    if (ok && expect < behind && (behind != UINT64_MAX || expect <= durable))
+    if (ok && !told_of_end && expect < behind && (behind != UINT64_MAX || expect <= durable))
         each(ctx, &(struct damage){name, offset, 0, "entries are missing at the segment's end"});
     window_release(&w);
     io->file->close(io, fd);

@@ -44,8 +44,9 @@ bool lane_quarantine(struct lane *l, uint64_t first, int fd, uint64_t offset, ui
     struct window w;
     window_init(&w, io, fd, 0); /* copied, not judged */
     const char *p = NULL;
-    bool cut, ok = window_get(&w, offset, (size_t)n, &p, &cut, err);
-    ok = ok && io_write_file_atomic(io, path, 0600, (struct span){p, (size_t)n}, err);
+    bool cut = false, ok = window_get(&w, offset, (size_t)n, &p, &cut, err);
+    size_t have = cut ? w.bytes.n : (size_t)n;
+    ok = ok && io_write_file_atomic(io, path, 0600, (struct span){p, have}, err);
     window_release(&w);
     return ok;
 }
@@ -58,8 +59,8 @@ static bool damage(struct lane *l, uint64_t first, int fd, uint64_t offset, uint
 }
 
 /* Reads the newest segment through. *ret_end: behind its last good entry; *ret_last: that entry's sequence. */
-static bool scan_newest(struct lane *l, int fd, const struct segment *s, uint64_t *ret_end, uint64_t *ret_last, uint64_t *ret_torn,
-                        struct err *err)
+static bool scan_newest(struct lane *l, int fd, const struct segment *s, uint64_t *ret_end, uint64_t *ret_last,
+                        uint64_t *ret_torn, struct err *err)
 {
     struct window w;
     uint64_t offset = SEGMENT_HEAD;
@@ -118,7 +119,7 @@ static bool repair_newest(struct lane *l, int fd, const char *path, struct segme
     return true;
 }
 
-/* A file that is not even a whole head: its creation was torn, nothing in it was ever acknowledged. */
+/* The newest file is not even a whole head: its creation was torn, nothing in it was ever acknowledged. */
 static bool remove_torn(struct lane *l, const char *path, uint64_t size, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
@@ -158,9 +159,10 @@ static bool open_segment(struct lane *l, uint64_t first, bool newest, struct err
     if (size < 0 || n < 0) {
         errno = (int)(size < 0 ? -size : -n);
         ok = err_sys(err, ERR_INPUT, "cannot read %s", path);
-    } else if (size <= SEGMENT_HEAD && (n < (ssize_t)sizeof head || !segment_head_decode(head, &h))) {
+    } else if (newest && size <= SEGMENT_HEAD && (n < (ssize_t)sizeof head || !segment_head_decode(head, &h))) {
         ok = remove_torn(l, path, (uint64_t)size, err);
-    } else if ((segment_head_decode(head, &h) && h.first == first) || replace_head(l, first, fd, &h, err)) {
+    } else if ((n == (ssize_t)sizeof head && segment_head_decode(head, &h) && h.first == first) ||
+               replace_head(l, first, fd, &h, err)) {
         struct segment s = {.first = first, .created_us = h.created_us, .salt = h.salt, .bytes = (uint64_t)size};
         memcpy(s.node, h.node, sizeof s.node);
         ok = !newest || repair_newest(l, fd, path, &s, err);
