@@ -135,6 +135,7 @@ int cmd_source_show(struct instance *in, const struct command_args *a, const str
 
 int cmd_source_check(struct instance *in, const struct command_args *a, const struct command_io *io)
 {
+    (void)in;
     int n;
     const char *name[1];
     if (!command_options(a, io, "source check", NULL, name, 1, 1, &n))
@@ -142,16 +143,9 @@ int cmd_source_check(struct instance *in, const struct command_args *a, const st
     struct report report;
     report_init(&report);
     struct err err = {0};
-    struct manifest *m = NULL;
-    if (strchr(name[0], '/') || strchr(name[0], '.')) {
-        char *bytes = NULL;
-        size_t size = 0;
-        if (io_read_file(in->io, name[0], (size_t)4 << 20, &bytes, &size, &err))
-            m = manifest_parse(name[0], span_make(bytes, size), &report);
-        free(bytes);
-    } else {
-        m = manifest_load(".", span_of(name[0]), &report, &err);
-    }
+    bool is_file = strchr(name[0], '/') || strchr(name[0], '.');
+    struct manifest *m =
+        is_file ? manifest_load_file(name[0], &report, &err) : manifest_load(".", span_of(name[0]), &report, &err);
     int code = m ? EXIT_DONE : manifest_failed(io, &report, &err);
     if (m)
         fprintf(io->out, "%s %s: %zu scheme%s, %zu table%s\n", glyph_ok(io), m->file, m->n_schemes,

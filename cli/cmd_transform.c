@@ -75,20 +75,6 @@ static int run(const struct source_config *s, const struct command_args *a, cons
     return p.dead ? EXIT_FAILED : EXIT_DONE;
 }
 
-static struct manifest *load_manifest(struct instance *in, const char *file, const char *name, struct report *report,
-                                      struct err *err)
-{
-    if (!file)
-        return manifest_load(".", span_of(name), report, err);
-    char *bytes = NULL;
-    size_t size = 0;
-    struct manifest *m = NULL;
-    if (io_read_file(in->io, file, (size_t)4 << 20, &bytes, &size, err))
-        m = manifest_parse(file, span_make(bytes, size), report);
-    free(bytes);
-    return m;
-}
-
 int cmd_transform(struct instance *in, const struct command_args *a, const struct command_io *io)
 {
     const char *name, *data = NULL, *header = NULL, *file = NULL;
@@ -114,7 +100,7 @@ int cmd_transform(struct instance *in, const struct command_args *a, const struc
     } else {
         report_release(&report);
         report_init(&report);
-        m = load_manifest(in, file, name, &report, &err);
+        m = file ? manifest_load_file(file, &report, &err) : manifest_load(".", span_of(name), &report, &err);
         struct source_config bare = {.name = name, .manifest = m, .all_tables = true};
         if (m)
             code = run(&bare, a, io, in->io->world->now_us(in->io));

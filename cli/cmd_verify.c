@@ -172,20 +172,6 @@ static int verify_input(struct judge *j, bool many, const struct command_args *a
     return code;
 }
 
-static struct manifest *manifest_of(struct instance *in, const char *file, const char *name, struct report *report,
-                                    struct err *err)
-{
-    char *bytes = NULL;
-    size_t size = 0;
-    struct manifest *m = NULL;
-    if (!file)
-        return manifest_load(".", span_of(name), report, err);
-    if (io_read_file(in->io, file, (size_t)4 << 20, &bytes, &size, err))
-        m = manifest_parse(file, span_make(bytes, size), report);
-    free(bytes);
-    return m;
-}
-
 int cmd_verify(struct instance *in, const struct command_args *a, const struct command_io *io)
 {
     const char *name, *request = NULL, *vectors = NULL, *file = NULL;
@@ -207,7 +193,11 @@ int cmd_verify(struct instance *in, const struct command_args *a, const struct c
     const struct source_config *source = config ? config_source(config, span_of(name)) : NULL;
     report_release(&report);
     report_init(&report);
-    struct manifest *own = source && !file ? NULL : manifest_of(in, file, name, &report, &err);
+    struct manifest *own = NULL;
+    if (file)
+        own = manifest_load_file(file, &report, &err);
+    else if (!source)
+        own = manifest_load(".", span_of(name), &report, &err);
     struct judge j = {.m = own ? own : source ? source->manifest : NULL, .source = file ? NULL : source,
                       .now_us = in->io->world->now_us(in->io)};
     int code = EXIT_USAGE;

@@ -1,4 +1,5 @@
 #include "journal/lane.h"
+#include "core/wait.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
     l->fd = -1;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
-    pthread_cond_init(&l->durable_moved, NULL);
+    wait_cond_init(&l->durable_moved);
     for (int i = 0; i < 2; i++) {
         buf_init(&l->batches[i].bytes, BATCH_BYTES_MAX + j->opts.entry_bytes_max);
         l->batches[i].tail = &l->batches[i].head;

@@ -16,6 +16,7 @@
  *         └─ sequences again ─┴──▶ cut back, close ──▶ both batches' tickets fail
  */
 #include "journal/lane.h"
+#include "core/wait.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,11 +166,7 @@ uint64_t lane_durable(const struct lane *l)
 
 bool lane_wait(struct lane *l, uint64_t seq, uint64_t timeout_us)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + timeout_us % 1000000 * 1000;
-    until.tv_sec += (time_t)(timeout_us / 1000000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
+    struct timespec until = wait_until(timeout_us);
     pthread_mutex_lock(&l->lock);
     int rc = 0;
     while (atomic_load(&l->durable) <= seq && !l->closing && rc == 0)

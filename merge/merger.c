@@ -1,10 +1,10 @@
 /* merger: holds the target and follows the store. */
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/wait.h"
 #include "merge/internal.h"
 #include "merge/tables.h"
 #include <stdlib.h>
-#include <time.h>
 
 #define BACKOFF_US_MIN (UINT64_C(1) * 1000000)
 #define BACKOFF_US_MAX (UINT64_C(60) * 1000000)
@@ -53,7 +53,6 @@ static bool make_folder(const struct merger *m, struct err *err)
 bool merger_new(const struct merger_opts *o, struct merger **ret, struct err *err)
 {
     struct merger *m = calloc(1, sizeof(*m));
-    pthread_condattr_t attr;
     if (!m)
         return err_set(err, ERR_NOMEM, "out of memory for the merger");
     m->config = o->config;
@@ -61,10 +60,7 @@ bool merger_new(const struct merger_opts *o, struct merger **ret, struct err *er
     m->io = o->io;
     m->lock.fd = -1;
     pthread_mutex_init(&m->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&m->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    wait_cond_init(&m->changed);
     if (!check_names(o->config, err) || !make_folder(m, err) || !lock_take(&m->lock, o->config->merge_db, err) ||
         !target_open_sqlite(o->config->merge_db, &m->target, err)) {
         merger_free(&m);
@@ -121,14 +117,7 @@ bool merger_trouble(struct merger *m, char *ret_words, size_t n, uint64_t *ret_s
 /* Until stopped, woken (where that counts) or the time is over. */
 static void rest(struct merger *m, uint64_t us, bool until_woken)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(us / 1000000);
-    until.tv_nsec += (long)(us % 1000000) * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = wait_until(us);
     pthread_mutex_lock(&m->mutex);
     int rc = 0;
     while (!atomic_load(&m->stop) && !(until_woken && m->woken) && rc == 0)

@@ -1,9 +1,9 @@
 /* Connections and their time. libmicrohttpd's own timeout is one of idleness: who drips a byte at a time would stay for ever. */
 #include "server/door.h"
 #include "core/mem.h"
+#include "core/wait.h"
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define SWEEP_US UINT64_C(250000)
 
@@ -65,11 +65,7 @@ void link_deadline(struct server *s, struct link *l, uint64_t within_us, bool on
 
 bool server_sleep(struct server *s, uint64_t us)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + us % 1000000 * 1000;
-    until.tv_sec += (time_t)(us / 1000000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
+    struct timespec until = wait_until(us);
     pthread_mutex_lock(&s->stop_lock);
     int rc = 0;
     while (!s->stopping && rc == 0)

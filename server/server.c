@@ -2,6 +2,7 @@
 #include "server/door.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/wait.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -203,7 +204,7 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     pthread_mutex_init(&s->link_lock, NULL);
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
-    pthread_cond_init(&s->stop_cond, NULL);
+    wait_cond_init(&s->stop_cond);
     if (!add_sources(s, err) || !books_open(s, o->data_dir, err) || !listen_on(s, err) || !start_threads(s, err) ||
         !start_daemon(s, err)) {
         server_stop(&s);

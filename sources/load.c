@@ -62,6 +62,22 @@ static struct manifest *parse_named(const char *file, struct span bytes, struct 
     return m;
 }
 
+struct manifest *manifest_load_file(const char *file, struct report *r, struct err *err)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    if (!io_read_file(io_posix(), file, MANIFEST_BYTES_MAX, &bytes, &n, err)) {
+        if (err)
+            err->cls = ERR_CONFIG;
+        return NULL;
+    }
+    struct manifest *m = manifest_parse(file, span_make(bytes, n), r);
+    free(bytes);
+    if (!m)
+        (void)err_set(err, ERR_CONFIG, "the manifest %s has mistakes", file);
+    return m;
+}
+
 struct manifest *manifest_load(const char *dir, struct span name, struct report *r, struct err *err)
 {
     struct buf path;

@@ -268,6 +268,9 @@ extern const struct table_rule manifest_events_table;
  * Unknown: ERR_CONFIG naming the nearest known one. Mistakes: in the report, ERR_CONFIG. */
 struct manifest *manifest_load(const char *dir, struct span name, struct report *r, struct err *err);
 
+/* The manifest in one file, whatever it is called. Mistakes: in the report, ERR_CONFIG. */
+struct manifest *manifest_load_file(const char *file, struct report *r, struct err *err);
+
 /* The name of the i-th manifest inside the binary, for lists. false: there are no more. */
 bool manifest_embedded_name(size_t i, const char **ret);
 
