@@ -17,6 +17,9 @@ from sluice import Sluice, main  # noqa: E402
 import deliver  # noqa: E402
 import provider  # noqa: E402
 
+# A sanitizer keeps what was freed for a while, so its memory says nothing of ours: that is measured without.
+SANITIZED = "asan" in BINARY or "tsan" in BINARY
+
 CONFIG = """
 listen: 127.0.0.1:{port}
 data_dir: ./data
@@ -219,7 +222,7 @@ def a_thousand_slow_clients():
     print("slow clients cut off: %d of 1000; slowest genuine request meanwhile %.0f ms; memory %+d KiB" % (gone, slowest * 1000, grown))
     assert gone == 1000, "%d slow clients were never cut off" % (1000 - gone)
     assert slowest < 2, "a genuine request took %.1f s" % slowest
-    assert grown < 96 * 1024, "memory grew by %d KiB" % grown
+    assert SANITIZED or grown < 96 * 1024, "memory grew by %d KiB" % grown
     healthy()
 
 
@@ -239,7 +242,7 @@ def memory_stays_flat():
     time.sleep(1.5)
     grown = server.rss_kib() - before
     print("memory after 12,000 events %d KiB, after 21,000 %+d KiB" % (before, grown))
-    assert grown < 8 * 1024, "grew by %d KiB over 9,000 more events" % grown
+    assert SANITIZED or grown < 8 * 1024, "grew by %d KiB over 9,000 more events" % grown
 
 
 def books_still_balance():
