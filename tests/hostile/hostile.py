@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from sluice import Sluice, main  # noqa: E402
+from sluice import BINARY, Sluice, main  # noqa: E402
 import deliver  # noqa: E402
 import provider  # noqa: E402
 
