@@ -73,6 +73,12 @@ const struct command commands[] = {
      "  --url URL        where to (default: the configured listen address)\n"
      "  --count N        how many (default 1)",
      NEEDS_CONFIG | LOCAL_ONLY, "--data", cmd_send},
+    {"prove", NULL, "", "kill a server under load on this disk, count what was acknowledged and what is there",
+     "  --dir DIR          the folder to try (default: here); a scratch folder is made in it and removed\n"
+     "  --kills N          how often the server is killed with -9 and started again (default 10)\n"
+     "  --connections N    senders at once (default 64)\n\n"
+     "  Exits 1 unless nothing acknowledged was lost, nothing is there twice, and nothing forged was accepted.",
+     NEEDS_NOTHING | LOCAL_ONLY, NULL, cmd_prove},
     {"config", "check", "", "read the configuration and say what is wrong or risky", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
      cmd_config_check},
     {NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL},

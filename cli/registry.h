@@ -26,6 +26,7 @@ COMMAND_FUNCTION(cmd_trace);
 COMMAND_FUNCTION(cmd_verify);
 COMMAND_FUNCTION(cmd_transform);
 COMMAND_FUNCTION(cmd_send);
+COMMAND_FUNCTION(cmd_prove);
 COMMAND_FUNCTION(cmd_init);
 COMMAND_FUNCTION(cmd_config_check);
 

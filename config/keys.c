@@ -33,7 +33,7 @@ const struct key_row config_keys[] = {
     {"merge.target", KEY_URL, AT(merge_db), "sqlite:./data/tables.db", 0, 0, NULL, "the tables: sqlite:file", false},
     {"merge.every", KEY_DURATION, AT(merge_every_us), "1s", MS, DAY, NULL, "how often staged objects are looked for", false},
     {"retention.raw", KEY_DURATION, AT(retain_raw_us), "7d", 0, 0, NULL,
-     "how long raw entries stay in the journal once they are staged", false},
+     "how long raw entries stay in the journal once they are staged; shorter when it is nearly full", false},
     {"retention.rejected", KEY_NUMBER, AT(rejected_max), "100", 0, 100000, NULL,
      "how many of the last rejected requests are kept for each source", true},
     {"retention.runs", KEY_DURATION, AT(retain_runs_us), "90d", 0, 0, NULL, "how long the history of pulls is kept", true},

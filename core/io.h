@@ -21,7 +21,8 @@ struct io_file_ops {
     int (*sync)(const struct io *io, int fd);                                /* fdatasync */
     int (*truncate)(const struct io *io, int fd, uint64_t n);
     int64_t (*size)(const struct io *io, int fd);
-    int64_t (*inode)(const struct io *io, int fd); /* what tells a file from a copy of it on the same disk */
+    /* A number that tells a file from a copy of it, also from one that was put back under its name and inode. */
+    int64_t (*id)(const struct io *io, int fd);
 };
 
 struct io_dir_ops {

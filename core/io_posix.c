@@ -55,11 +55,16 @@ static int64_t posix_size(const struct io *io, int fd)
     return fstat(fd, &st) ? -errno : st.st_size;
 }
 
-static int64_t posix_inode(const struct io *io, int fd)
+/* An inode's number is given out again when its file is gone; the time of birth is not, where the file system keeps it. */
+static int64_t posix_id(const struct io *io, int fd)
 {
+    struct statx st;
     (void)io;
-    struct stat st;
-    return fstat(fd, &st) ? -errno : (int64_t)(st.st_ino & INT64_MAX);
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) != 0)
+        return -errno;
+    uint64_t born = st.stx_mask & STATX_BTIME ? (uint64_t)st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec : 0;
+    uint64_t id = (st.stx_ino * UINT64_C(0x9e3779b97f4a7c15)) ^ (born * UINT64_C(0xbf58476d1ce4e5b9));
+    return (int64_t)(id & INT64_MAX);
 }
 
 static int posix_rename(const struct io *io, const char *from, const char *to)
@@ -165,7 +170,7 @@ static int posix_random(const struct io *io, void *p, size_t n)
 }
 
 static const struct io_file_ops file_ops = {posix_open,     posix_close, posix_pread, posix_write, posix_sync,
-                                            posix_truncate, posix_size,  posix_inode};
+                                            posix_truncate, posix_size,  posix_id};
 static const struct io_dir_ops dir_ops = {posix_rename, posix_unlink, posix_mkdir, posix_dir_sync, posix_list,
                                           posix_free_bytes};
 static const struct io_world_ops world_ops = {posix_now_us, posix_monotonic_us, posix_sleep_us, posix_random};

@@ -1,5 +1,5 @@
-/* Who this journal is: <name>-<lineage>. The file says which inode it was written as: a copied or restored folder has another
- * one, and draws a new lineage before it writes, so that it can never write under names or below positions of the older one. */
+/* Who this journal is: <name>-<lineage>. The file says which file it was written as: in a copied or restored folder it is
+ * another one, and that draws a new lineage before it writes, so that it can never write under names or below positions of the older one. */
 #include "journal/lane.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -46,13 +46,13 @@ static bool write_identity(struct journal *j, const char *path, struct span line
     snprintf(partial, sizeof partial, "%s.partial", path);
     io->dir->unlink(io, partial);
     int fd = io->file->open(io, partial, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    int64_t inode = fd < 0 ? fd : io->file->inode(io, fd);
-    bool ok = inode >= 0;
-    errno = ok ? 0 : (int)-inode;
+    int64_t id = fd < 0 ? fd : io->file->id(io, fd);
+    bool ok = id >= 0;
+    errno = ok ? 0 : (int)-id;
     if (!ok)
         err_sys(err, ERR_DURABLE, "cannot create %s", partial);
-    int n = snprintf(text, sizeof text, "sluice=1\nname=%s\nlineage=%.*s\nsalt=%016llx\ninode=%llu\n", j->name, SPAN_ARG(lineage),
-                     (unsigned long long)j->salt, (unsigned long long)inode);
+    int n = snprintf(text, sizeof text, "sluice=1\nname=%s\nlineage=%.*s\nsalt=%016llx\nfile=%llu\n", j->name, SPAN_ARG(lineage),
+                     (unsigned long long)j->salt, (unsigned long long)id);
     ok = ok && io_write_all(io, fd, text, (size_t)n, err);
     int rc = ok ? io->file->sync(io, fd) : 0;
     if (fd >= 0)
@@ -82,17 +82,17 @@ static bool draw(struct journal *j, const char *path, struct err *err)
     return true;
 }
 
-/* *ret_inode: of the file, or 0 when there is none. */
-static bool look(struct journal *j, const char *path, uint64_t *ret_inode, struct err *err)
+/* *ret_id: of the file, or 0 when there is none. */
+static bool look(struct journal *j, const char *path, uint64_t *ret_id, struct err *err)
 {
     const struct io *io = j->opts.io;
     int fd = io->file->open(io, path, O_RDONLY, 0);
-    int64_t inode = fd < 0 ? fd : io->file->inode(io, fd);
+    int64_t id = fd < 0 ? fd : io->file->id(io, fd);
     if (fd >= 0)
         io->file->close(io, fd);
-    *ret_inode = inode > 0 ? (uint64_t)inode : 0;
-    errno = inode < 0 ? (int)-inode : 0;
-    return inode >= 0 || inode == -ENOENT || err_sys(err, ERR_INPUT, "cannot open %s", path);
+    *ret_id = id > 0 ? (uint64_t)id : 0;
+    errno = id < 0 ? (int)-id : 0;
+    return id >= 0 || id == -ENOENT || err_sys(err, ERR_INPUT, "cannot open %s", path);
 }
 
 bool journal_identity(struct journal *j, struct err *err)
@@ -100,20 +100,20 @@ bool journal_identity(struct journal *j, struct err *err)
     char path[PATH_BYTES], now[32];
     char *bytes = NULL;
     size_t n = 0;
-    uint64_t inode_now;
+    uint64_t id_now;
     snprintf(path, sizeof path, "%.4300s/node", j->dir);
-    if (!look(j, path, &inode_now, err))
+    if (!look(j, path, &id_now, err))
         return false;
-    if (!inode_now) {
+    if (!id_now) {
         snprintf(j->node, sizeof j->node, "%s-00000000", j->name);
         return j->opts.readonly || draw(j, path, err);
     }
     if (!io_read_file(j->opts.io, path, IDENTITY_BYTES_MAX, &bytes, &n, err))
         return false;
-    struct span text = {bytes, n}, lineage = line_value(text, "lineage"), inode = line_value(text, "inode");
-    snprintf(now, sizeof now, "%llu", (unsigned long long)inode_now);
+    struct span text = {bytes, n}, lineage = line_value(text, "lineage"), id = line_value(text, "file");
+    snprintf(now, sizeof now, "%llu", (unsigned long long)id_now);
     bool ok = true, whole = hex64(line_value(text, "salt"), &j->salt) && is_lineage(lineage);
-    if (whole && (j->opts.readonly || span_eqz(inode, now)))
+    if (whole && (j->opts.readonly || span_eqz(id, now)))
         snprintf(j->node, sizeof j->node, "%s-%.*s", j->name, SPAN_ARG(lineage));
     else if (j->opts.readonly)
         ok = err_set(err, ERR_INPUT, "%s is damaged; `sluice serve` draws a new lineage", path);

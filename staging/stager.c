@@ -9,6 +9,7 @@
  *   loaded ──entry──▶ open ──due──▶ sealed ──ledger_record──▶ recorded ──cut_commit──▶ stored ──ledger_publish──▶ loaded
  *      ▲                │ failure: provisional objects are given up          │ failure, crash
  *      └──lane_reset────┴──────────────────────◀──repeat first..last─────────┘ */
+#include "core/log.h"
 #include "core/mem.h"
 #include "staging/internal.h"
 #include "staging/pages.h"
@@ -21,6 +22,7 @@
 #define TEXT_MAX ((size_t)4 << 20)
 #define IGNORED_MAX ((size_t)1 << 20)
 #define CLEAN_US (UINT64_C(60) * 1000000)
+#define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
 #define WAIT_US (UINT64_C(100) * 1000)
 #define BACKOFF_MIN_US (UINT64_C(200) * 1000)
 #define BACKOFF_MAX_US (UINT64_C(10) * 1000000)
@@ -335,27 +337,47 @@ static bool follow_lane(struct stager *s, enum lane_id i)
     return ok && worked;
 }
 
-static bool clean_lane(struct stager *s, struct lane_work *w, struct err *err)
+/* Nearly full: what every sink has goes now, whatever its age, before deliveries have to be refused. */
+static bool pressed(const struct stager *s)
 {
-    uint64_t now = stager_now(s), keep = s->o.config->retain_raw_us;
+    const struct config *c = s->o.config;
+    struct journal_stats stats;
+    journal_stats(s->o.journal, &stats);
+    return (c->journal_max_bytes && stats.bytes > c->journal_max_bytes / 4 * 3) || stats.free_bytes < 2 * c->journal_reserve_bytes;
+}
+
+static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age, struct err *err)
+{
+    uint64_t now = stager_now(s), keep = whatever_age ? 0 : s->o.config->retain_raw_us, counted = 0;
+    bool events = w->lane == journal_lane(s->o.journal, LANE_EVENTS);
     if (!w->reader || now < keep)
         return true;
-    /* The books count pulled pages from the journal: before their segments go. */
-    return (w->lane != journal_lane(s->o.journal, LANE_BACKFILL) ||
-            state_pages_count(&s->state, s->o.journal, s->o.config, err)) &&
-           lane_remove(w->lane, w->next, now - keep, err) &&
+    /* The books count from the journal, events after a crash and pages always: before their segments go. */
+    if (!(events ? state_books_mark(&s->state, &counted, err)
+                 : state_pages_count(&s->state, s->o.journal, s->o.config, err)))
+        return false;
+    uint64_t upto = events && counted + 1 < w->next ? counted + 1 : w->next;
+    return lane_remove(w->lane, upto, now - keep, err) &&
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
 }
 
 static void clean(struct stager *s)
 {
     struct err err;
-    if (monotonic(s) - s->cleaned_us < CLEAN_US)
+    uint64_t now = monotonic(s);
+    bool press = now - s->looked_us >= PRESSED_US && pressed(s);
+    if (now - s->looked_us >= PRESSED_US)
+        s->looked_us = now;
+    if (now - s->cleaned_us < CLEAN_US && !press)
         return;
+    static struct log_limit limit;
+    if (press)
+        log_limited(&limit, LOG_WARN, "the journal is nearly full: staged entries go before retention.raw is over", "max=%llu",
+                    (unsigned long long)s->o.config->journal_max_bytes);
     pthread_mutex_lock(&s->work);
-    s->cleaned_us = monotonic(s);
+    s->cleaned_us = now;
     for (enum lane_id i = 0; i < LANE_COUNT; i++) {
-        if (!clean_lane(s, &s->lanes[i], &err))
+        if (!clean_lane(s, &s->lanes[i], press, &err))
             set_trouble(s, i, &err);
     }
     pthread_mutex_unlock(&s->work);

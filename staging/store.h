@@ -33,6 +33,7 @@ struct store {
     const struct store_ops *ops;
     const struct io *io;
 };
+/* Looks at nothing: a folder that cannot be had is told by the operations, and may come later. */
 bool store_open_dir(const struct io *io, const char *dir, struct store **ret, struct err *err);
 void store_close(struct store **s);
 bool store_key_valid(const char *key);

@@ -72,28 +72,6 @@ static void writer_free(struct store_writer **wp)
     *wp = NULL;
 }
 
-static bool dir_create(struct store *s, const char *name, struct store_writer **ret, struct err *err)
-{
-    struct dir_store *d = dir_of(s);
-    char key[STORE_KEY_MAX];
-    int n = snprintf(key, sizeof(key), "%s%s", STORE_PROVISIONAL, name);
-    if (n < 0 || (size_t)n >= sizeof(key) || strchr(name, '/') || !store_key_valid(name))
-        return err_set(err, ERR_BUG, "'%s' is no provisional name of an object", name);
-    char *path = path_of(d, key);
-    if (!path)
-        return err_set(err, ERR_NOMEM, "out of memory for an object's path");
-    int fd = s->io->file->open(s->io, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        (void)failed(err, write_class(fd), fd, "cannot create", path);
-        free(path);
-        return false;
-    }
-    struct store_writer *w = mem_alloc(sizeof(*w));
-    *w = (struct store_writer){.store = d, .fd = fd, .path = path};
-    *ret = w;
-    return true;
-}
-
 static bool dir_write(struct store_writer *w, struct span bytes, struct err *err)
 {
     if (io_write_all(w->store->base.io, w->fd, bytes.p, bytes.n, err))
@@ -168,6 +146,41 @@ static void forget_known(struct dir_store *d)
         free(d->known[i]);
     d->n_known = 0;
     pthread_mutex_unlock(&d->lock);
+}
+
+static int open_new(const struct io *io, const char *path)
+{
+    return io->file->open(io, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+}
+
+static bool dir_create(struct store *s, const char *name, struct store_writer **ret, struct err *err)
+{
+    struct dir_store *d = dir_of(s);
+    char key[STORE_KEY_MAX];
+    int n = snprintf(key, sizeof(key), "%s%s", STORE_PROVISIONAL, name);
+    if (n < 0 || (size_t)n >= sizeof(key) || strchr(name, '/') || !store_key_valid(name))
+        return err_set(err, ERR_BUG, "'%s' is no provisional name of an object", name);
+    char *path = path_of(d, key);
+    if (!path)
+        return err_set(err, ERR_NOMEM, "out of memory for an object's path");
+    int fd = open_new(s->io, path);
+    if (fd == -ENOENT) { /* the first object of all, or someone removed the folder */
+        forget_known(d);
+        if (!make_dir(d, path, strrchr(path, '/'), err)) {
+            free(path);
+            return false;
+        }
+        fd = open_new(s->io, path);
+    }
+    if (fd < 0) {
+        (void)failed(err, write_class(fd), fd, "cannot create", path);
+        free(path);
+        return false;
+    }
+    struct store_writer *w = mem_alloc(sizeof(*w));
+    *w = (struct store_writer){.store = d, .fd = fd, .path = path};
+    *ret = w;
+    return true;
 }
 
 static bool publish(struct store_writer *w, char *path, struct err *err)
@@ -396,6 +409,7 @@ static const struct store_ops dir_ops = {dir_create, dir_write, dir_commit, dir_
 
 bool store_open_dir(const struct io *io, const char *dir, struct store **ret, struct err *err)
 {
+    (void)err;
     struct dir_store *d = mem_alloc(sizeof(*d));
     d->base = (struct store){.ops = &dir_ops, .io = io};
     d->dir = mem_dup(dir);
@@ -403,14 +417,7 @@ bool store_open_dir(const struct io *io, const char *dir, struct store **ret, st
     size_t n = strlen(d->dir);
     while (n > 1 && d->dir[n - 1] == '/')
         d->dir[--n] = '\0';
-    char *provisional = path_of(d, STORE_PROVISIONAL);
     struct store *s = &d->base;
-    if (!provisional || !io_mkdirs(io, provisional, 0750, err)) {
-        free(provisional);
-        store_close(&s);
-        return err_prefix(err, "object store %s", dir);
-    }
-    free(provisional);
     *ret = s;
     return true;
 }

@@ -79,10 +79,10 @@ static int64_t faulty_size(const struct io *io, int fd)
     return io_posix()->file->size(io_posix(), fd);
 }
 
-static int64_t faulty_inode(const struct io *io, int fd)
+static int64_t faulty_id(const struct io *io, int fd)
 {
     (void)io;
-    return io_posix()->file->inode(io_posix(), fd);
+    return io_posix()->file->id(io_posix(), fd);
 }
 
 static int faulty_rename(const struct io *io, const char *from, const char *to)
@@ -146,7 +146,7 @@ static int faulty_random(const struct io *io, void *p, size_t n)
 static inline void faulty_init(struct faulty *f)
 {
     static const struct io_file_ops file = {faulty_open, faulty_close, faulty_pread, faulty_write,
-                                            faulty_sync, faulty_truncate, faulty_size, faulty_inode};
+                                            faulty_sync, faulty_truncate, faulty_size, faulty_id};
     static const struct io_dir_ops dir_ops = {faulty_rename, faulty_unlink, faulty_mkdir, faulty_sync_dir, faulty_list,
                                               faulty_free_bytes};
     static const struct io_world_ops world = {faulty_now, faulty_monotonic, faulty_sleep, faulty_random};

@@ -145,6 +145,9 @@ START_TEST(it_follows_recovers_and_stops)
     pthread_t thread;
     char words[200] = "", path[400];
     uint64_t since = 0;
+    struct err err;
+    (void)snprintf(path, sizeof(path), "%s/%s", w.objects_dir, STORE_PROVISIONAL);
+    ck_assert(io_mkdirs(io_posix(), path, 0700, &err));
     (void)snprintf(path, sizeof(path), "%s/%s%s.events.dead", w.objects_dir, STORE_PROVISIONAL, journal_node(w.journal));
     FILE *f = fopen(path, "w");
     ck_assert_ptr_nonnull(f);
@@ -213,10 +216,18 @@ START_TEST(what_is_past_is_removed_in_time)
     for (int i = 0; i < 400 && !wait_for(41, 5); i++)
         stager_cut_now(s);
     w.faulty.ahead_us += UINT64_C(120) * 1000000;
+    usleep(300000);
+    ck_assert_uint_eq(lane_first(lane), 1); /* the books have not counted them yet */
+    struct state state;
+    struct err err;
+    struct books none = {0};
+    ck_assert(state_open(&state, w.dir.path, false, &err) && state_books_add(&state, SPAN_LIT("acme"), &none, 20, &err));
+    state_close(&state);
+    w.faulty.ahead_us += UINT64_C(120) * 1000000;
     for (int i = 0; i < 1000 && lane_first(lane) == 1; i++)
         usleep(5000);
     ck_assert_uint_gt(lane_first(lane), 1);
-    ck_assert_uint_le(lane_first(lane), 41);
+    ck_assert_uint_le(lane_first(lane), 21);
     stager_stop(s);
     pthread_join(thread, NULL);
     stager_free(&s);

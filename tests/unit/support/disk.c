@@ -297,7 +297,7 @@ static int64_t disk_file_size(const struct io *io, int fd)
     return n;
 }
 
-static int64_t disk_inode(const struct io *io, int fd)
+static int64_t disk_id(const struct io *io, int fd)
 {
     struct disk *d = disk_of(io);
     pthread_mutex_lock(&d->lock);
@@ -429,7 +429,7 @@ static int disk_random(const struct io *io, void *p, size_t n)
 struct disk *disk_new(uint64_t seed)
 {
     static const struct io_file_ops file = {disk_open, disk_close,    disk_pread,     disk_write,
-                                            disk_sync, disk_truncate, disk_file_size, disk_inode};
+                                            disk_sync, disk_truncate, disk_file_size, disk_id};
     static const struct io_dir_ops dir = {disk_rename, disk_unlink, disk_mkdir, disk_sync_folder, disk_list, disk_free_bytes};
     static const struct io_world_ops world = {disk_now, disk_now, disk_sleep, disk_random};
     struct disk *d = mem_alloc(sizeof *d);
