@@ -1,5 +1,6 @@
 /* Who this journal is: <name>-<lineage>. The file says which file it was written as: in a copied or restored folder it is
- * another one, and that draws a new lineage before it writes, so that it can never write under names or below positions of the older one. */
+ * another one, and that draws a new lineage before it writes, so that it can never write under names or below positions of
+ * the older one. */
 #include "journal/lane.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -343,7 +343,8 @@ static bool pressed(const struct stager *s)
     const struct config *c = s->o.config;
     struct journal_stats stats;
     journal_stats(s->o.journal, &stats);
-    return (c->journal_max_bytes && stats.bytes > c->journal_max_bytes / 4 * 3) || stats.free_bytes < 2 * c->journal_reserve_bytes;
+    return (c->journal_max_bytes && stats.bytes > c->journal_max_bytes / 4 * 3) ||
+           stats.free_bytes < 2 * c->journal_reserve_bytes;
 }
 
 static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age, struct err *err)
