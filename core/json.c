@@ -1,27 +1,6 @@
 /* Reading proven text: values are skipped by looking at quotes and brackets alone. */
 #include "core/json_scan.h"
 
-/* The bytes that a skip over a container stops at. */
-static const unsigned char marks[256] = {['"'] = 1, ['{'] = 1, ['['] = 1, ['}'] = 1, [']'] = 1};
-
-static const char *skip_container(const char *p, const char *end)
-{
-    size_t depth = 0;
-    for (;;) {
-        while (!marks[(unsigned char)*p])
-            p++;
-        if (*p == '"') {
-            p = scan_string(p, end);
-            continue;
-        }
-        if (*p == '{' || *p == '[')
-            depth++;
-        else if (--depth == 0)
-            return p + 1;
-        p++;
-    }
-}
-
 static const char *skip_number(const char *p, const char *end)
 {
     while (p < end && *p != ',' && *p != '}' && *p != ']' && (unsigned char)*p > ' ')
@@ -37,11 +16,11 @@ static inline struct json slice(const char *p, const char *end)
     switch (*p) {
     case '{':
         type = JSON_OBJECT;
-        q = skip_container(p, end);
+        q = scan_container(p, end);
         break;
     case '[':
         type = JSON_ARRAY;
-        q = skip_container(p, end);
+        q = scan_container(p, end);
         break;
     case '"':
         type = JSON_STRING;

@@ -269,8 +269,45 @@ START_TEST(made_documents)
 }
 END_TEST
 
+/* Brackets, quotes and runs of backslashes inside long strings, at every place of a block: a skip ends where the value does. */
+START_TEST(skips_end_where_values_end)
+{
+    static const char *const pieces[] = {"\\\\", "\\\"", "[", "]", "{", "}", "a", ",", "\\u005c", "0123456789abcdef"};
+    struct buf value = {0}, whole = {0};
+    struct err err;
+    state = check_seed();
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t depth = 1 + below(3);
+        buf_clear(&value);
+        for (size_t i = 0; i < depth; i++)
+            buf_addz(&value, i % 2 ? "{\"k\":" : "[");
+        buf_addc(&value, '"');
+        for (size_t n = below(60); n; n--)
+            buf_addz(&value, pieces[below(CHECK_ROWS(pieces))]);
+        buf_addz(&value, below(2) ? "\"" : "\" ");
+        for (size_t i = depth; i-- > 0;)
+            buf_addz(&value, i % 2 ? "}" : "]");
+        buf_clear(&whole);
+        buf_addf(&whole, "{\"%.*s\":", (int)below(70), "0123456789012345678901234567890123456789012345678901234567890123456789");
+        size_t at = whole.n;
+        buf_adds(&whole, buf_span(&value));
+        buf_addz(&whole, ",\"z\":[1]}");
+        struct json doc, v;
+        struct span key;
+        ck_assert_msg(json_parse(buf_span(&whole), &doc, &err), "%s: %s", err.msg, buf_z(&whole));
+        struct json_iter it = json_iter(doc);
+        ck_assert(json_next(&it, &key, &v));
+        ck_assert(v.raw.p == whole.p + at && span_eq(v.raw, buf_span(&value)));
+        ck_assert(json_next(&it, &key, &v) && span_eqz(key, "z") && span_eqz(v.raw, "[1]") && !json_next(&it, &key, &v));
+    }
+    buf_release(&value);
+    buf_release(&whole);
+}
+END_TEST
+
 CHECK_SUITE("core json fuzz", t)
 {
+    tcase_add_test(t, skips_end_where_values_end);
     state = check_seed();
     tcase_add_test(t, damaged_documents);
     tcase_add_test(t, made_documents);
