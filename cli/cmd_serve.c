@@ -5,6 +5,7 @@
 #include "cli/remote.h"
 #include "cli/schedule.h"
 #include "core/log.h"
+#include "core/thread.h"
 #include "merge/merge.h"
 #include "server/server.h"
 #include <pthread.h>
@@ -22,12 +23,16 @@ struct parts {
 
 static void *stage(void *stager)
 {
+    thread_name("stager");
+    thread_background();
     stager_run(stager);
     return NULL;
 }
 
 static void *merge(void *merger)
 {
+    thread_name("merger");
+    thread_background();
     merger_run(merger);
     return NULL;
 }

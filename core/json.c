@@ -85,6 +85,41 @@ struct json json_get(struct json obj, struct span name)
     return found;
 }
 
+#define MEMO_FROM 256 /* bytes: below, a walk is as quick */
+
+void json_memo_clear(struct json_memo *m)
+{
+    for (unsigned i = 0; i < JSON_MEMO_OBJECTS; i++)
+        m->objects[i].raw.p = NULL;
+}
+
+/* NULL: it has too many members. */
+static struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
+{
+    for (unsigned i = 0; i < JSON_MEMO_OBJECTS; i++)
+        if (m->objects[i].raw.p == obj.raw.p && m->objects[i].raw.n == obj.raw.n)
+            return &m->objects[i];
+    struct json_memo_object *o = &m->objects[m->next++ % JSON_MEMO_OBJECTS];
+    struct json_iter it = json_iter(obj);
+    o->raw.p = NULL;
+    for (o->n = 0; json_next(&it, &o->members[o->n].key, &o->members[o->n].value);)
+        if (++o->n == JSON_MEMO_MEMBERS)
+            return NULL;
+    o->raw = obj.raw;
+    return o;
+}
+
+struct json json_get_memo(struct json_memo *m, struct json obj, struct span name)
+{
+    struct json_memo_object *o = m && obj.type == JSON_OBJECT && obj.raw.n >= MEMO_FROM ? memo_of(m, obj) : NULL;
+    if (!o)
+        return json_get(obj, name);
+    for (size_t i = o->n; i-- > 0;) /* of doubled keys the last */
+        if (json_inner_is(o->members[i].key, name))
+            return o->members[i].value;
+    return (struct json){0};
+}
+
 struct json json_at(struct json array, size_t index)
 {
     struct json value = {0};

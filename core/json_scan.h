@@ -1,10 +1,13 @@
 /* json_scan: the loops that core/json*.c spend their time in. Private to them.
  *
- * Text is looked at eight bytes at a time where eight are left before `end`. In each mask the lowest
+ * Text is looked at sixteen bytes at a time where there is SSE2, else eight, where so many are left before `end`. In each mask the lowest
  * set bit is exact; a borrow can only raise false bits above a true one, and those are never read.
  * Threads: pure functions. */
 #pragma once
 #include "core/json.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define SCAN_ONES UINT64_C(0x0101010101010101)
 #define SCAN_HIGHS UINT64_C(0x8080808080808080)
@@ -32,9 +35,29 @@ static inline const char *scan_space(const char *p, const char *end)
     return p;
 }
 
+#ifdef __SSE2__
+static inline __m128i scan_load16(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static inline unsigned scan_quotes16(__m128i v)
+{
+    __m128i found = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    return (unsigned)_mm_movemask_epi8(found);
+}
+#endif
+
 /* The first quote or backslash; `end` when there is none. */
 static inline const char *scan_quote(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        unsigned found = scan_quotes16(scan_load16(p));
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
     for (; end - p >= 8; p += 8) {
         uint64_t v = scan_load(p), found = scan_equal(v, '"') | scan_equal(v, '\\');
         if (found)
@@ -48,6 +71,14 @@ static inline const char *scan_quote(const char *p, const char *end)
 /* The first byte that a string's text cannot simply hold: quote, backslash, control, or not ASCII. */
 static inline const char *scan_special(const char *p, const char *end)
 {
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16) {
+        __m128i v = scan_load16(p); /* signed: what is not ASCII is below a space, too */
+        unsigned found = scan_quotes16(v) | (unsigned)_mm_movemask_epi8(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)));
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
     for (; end - p >= 8; p += 8) {
         uint64_t v = scan_load(p), control = (v - SCAN_ONES * 0x20) & ~v;
         uint64_t found = (control | v) & SCAN_HIGHS;

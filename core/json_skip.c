@@ -1,11 +1,8 @@
 /* Skipping a proven container: its end is where its depth comes back to nothing, counting the brackets outside of strings.
  *
  * Where there is SSE2, 64 bytes a turn: masks of quotes, backslashes and brackets; what lies between quotes is found by a running
- * exclusive or over the quotes' mask, and the bits of a block are looked at one by one only where the end may be in it. */
+ * exclusive or over the quotes' mask. */
 #include "core/json_scan.h"
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 /* The bytes that a skip over a container stops at. */
 static const unsigned char marks[256] = {['"'] = 1, ['{'] = 1, ['['] = 1, ['}'] = 1, [']'] = 1};
@@ -88,11 +85,6 @@ static inline const char *skip_block(struct skip *s, const char *p)
     s->in_string = 0 - (inside >> 63);
     b.opens &= ~inside;
     b.closes &= ~inside;
-    size_t closes = (size_t)__builtin_popcountll(b.closes);
-    if (closes < s->depth) {
-        s->depth += (size_t)__builtin_popcountll(b.opens) - closes;
-        return NULL;
-    }
     for (uint64_t both = b.opens | b.closes; both; both &= both - 1) {
         uint64_t bit = both & (0 - both);
         if (b.opens & bit)

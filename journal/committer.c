@@ -1,5 +1,6 @@
 /* The committer: the one thread of a lane that writes. See lane.c for what must hold. */
 #include "journal/lane.h"
+#include "core/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -146,6 +147,7 @@ void *lane_commit_loop(void *arg)
     struct lane *l = arg;
     const struct io *io = l->journal->opts.io;
     struct batch *b;
+    thread_name(l->id == LANE_EVENTS ? "commit-events" : "commit-backfill");
     while (next_batch(l, &b)) {
         struct err err = {0};
         uint64_t began = io->world->monotonic_us(io);

@@ -3,6 +3,7 @@
 #include "server/door.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/thread.h"
 #include <stdlib.h>
 
 #define FLUSH_EVERY_US UINT64_C(1000000)
@@ -192,6 +193,7 @@ bool server_flush_books(struct server *s, struct err *err)
 void *book_loop(void *server)
 {
     struct server *s = server;
+    thread_name("bookkeeper");
     while (server_sleep(s, FLUSH_EVERY_US)) {
         static struct log_limit limit;
         struct err err = {0};

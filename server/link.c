@@ -1,6 +1,7 @@
 /* Connections and their time. libmicrohttpd's own timeout is one of idleness: who drips a byte at a time would stay for ever. */
 #include "server/door.h"
 #include "core/mem.h"
+#include "core/thread.h"
 #include "core/wait.h"
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -78,6 +79,7 @@ bool server_sleep(struct server *s, uint64_t us)
 void *sweep_loop(void *server)
 {
     struct server *s = server;
+    thread_name("sweeper");
     while (server_sleep(s, SWEEP_US)) {
         uint64_t now = monotonic(s);
         pthread_mutex_lock(&s->link_lock);

@@ -282,14 +282,14 @@ static bool index_of(struct span name, size_t *ret)
     return name.n > 0;
 }
 
-static struct value walk_steps(const struct path *path, struct json v)
+static struct value walk_steps(const struct path *path, struct json v, struct json_memo *memo)
 {
     for (size_t i = 0; !path->root_each && i < path->n_steps && v.type != JSON_NONE; i++) {
         size_t index;
         if (v.type == JSON_ARRAY && index_of(path->steps[i].name, &index))
             v = json_at(v, index);
         else
-            v = json_get(v, path->steps[i].name);
+            v = json_get_memo(memo, v, path->steps[i].name);
         if (path->steps[i].each)
             break;
     }
@@ -328,19 +328,19 @@ static struct value eval_one(const struct path *path, const struct scope *scope,
     case ROOT_BODY:
         if (scope->body.type == JSON_NONE && path->n_steps == 0 && scope->message)
             return text_value(scope->message->body.p ? scope->message->body : SPAN_LIT(""));
-        return walk_steps(path, scope->body);
+        return walk_steps(path, scope->body, scope->memo);
     case ROOT_EVENT:
-        return walk_steps(path, scope->event);
+        return walk_steps(path, scope->event, scope->memo);
     case ROOT_OBJECT:
-        return walk_steps(path, scope->object);
+        return walk_steps(path, scope->object, scope->memo);
     case ROOT_RECORD:
-        return walk_steps(path, scope->record);
+        return walk_steps(path, scope->record, scope->memo);
     case ROOT_ITEM:
-        return walk_steps(path, scope->item);
+        return walk_steps(path, scope->item, scope->memo);
     case ROOT_PARENT:
         for (size_t i = 0; i < scope->n_parents; i++) {
             if (span_eq(scope->parents[i].name, path->name))
-                return walk_steps(path, scope->parents[i].record);
+                return walk_steps(path, scope->parents[i].record, scope->memo);
         }
         return (struct value){0};
     case ROOT_CONFIG:

@@ -58,6 +58,7 @@ struct scope {
     size_t n_parents;
     const struct scope_pair *words;
     size_t n_words;
+    struct json_memo *memo; /* of who evaluates many paths over the same bytes; or NULL */
 };
 
 enum value_kind { VALUE_ABSENT, VALUE_JSON, VALUE_TEXT };

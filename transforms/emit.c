@@ -43,10 +43,16 @@ bool emit_dead(struct transform *t, struct span table, uint64_t item, struct err
     return t->sink->dead(t->sink->ctx, t->entry, table, item, buf_z(&t->reason), err);
 }
 
-static struct json dotted(struct json object, const char *name)
+/* A member, of the object as received or as it was built in t->base. */
+static struct json member(struct transform *t, struct json object, struct span name)
+{
+    return json_get_memo(object.raw.p == t->base.p ? &t->base_memo : &t->memo, object, name);
+}
+
+static struct json dotted(struct transform *t, struct json object, const char *name)
 {
     struct span rest = span_of(name);
-    struct json v = json_get(object, rest);
+    struct json v = member(t, object, rest);
     if (v.type != JSON_NONE || !memchr(rest.p, '.', rest.n))
         return v;
     v = object;
@@ -60,8 +66,8 @@ static struct json dotted(struct json object, const char *name)
 /* The fields of the row as it is after the manifest's rules; where those removed one, of the object as received. */
 static struct json field_of(struct transform *t, struct json base, const char *name)
 {
-    struct json v = dotted(base, name);
-    return v.type != JSON_NONE ? v : dotted(t->scope.object, name);
+    struct json v = dotted(t, base, name);
+    return v.type != JSON_NONE ? v : dotted(t, t->scope.object, name);
 }
 
 static struct json mapped_key(struct transform *t, const struct delete_rule *d, const char *column, struct json base)
@@ -70,7 +76,7 @@ static struct json mapped_key(struct transform *t, const struct delete_rule *d, 
         if (strcmp(d->key[i].column, column) == 0)
             return eval_json(t, &d->key[i].path, &t->hash);
     }
-    return json_get(base, span_of(column));
+    return member(t, base, span_of(column));
 }
 
 /* t->key = {"a":…,"b":…}. Values stay as received, but text without needless escapes, so that equal keys have equal

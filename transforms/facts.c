@@ -102,7 +102,8 @@ void transform_facts(struct transform *t, const struct http_message *message, st
     struct err ignored;
     struct walk w;
     bool bad = false;
-    t->scope = (struct scope){.message = message, .config = t->config, .n_config = t->n_config};
+    json_memo_clear(&t->memo);
+    t->scope = (struct scope){.message = message, .config = t->config, .n_config = t->n_config, .memo = &t->memo};
     if (!m->body_is_form && json_parse(message->body, &body, &ignored))
         t->scope.body = t->scope.event = body;
     if (m->event.has_each) {

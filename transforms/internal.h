@@ -46,6 +46,8 @@ struct transform {
     uint64_t near_us;   /* of a feed: the last time that can be, or the first on the page; 0: none */
     uint64_t observed_us;
     struct facts facts;
+    struct json_memo memo;      /* of the entry at hand */
+    struct json_memo base_memo; /* of what `base` holds */
     /* scratch */
     struct scope_parent parents[16];
     struct buf form_text, object_text, eval, hash, base, key, fields, version, reason, out, out2, minified;

@@ -35,6 +35,7 @@ static bool base_of(struct transform *t, const struct table_rule *table, struct 
     if (object.type != JSON_OBJECT || !columns_any(&job))
         return true;
     buf_clear(&t->base);
+    json_memo_clear(&t->base_memo);
     if (!columns_apply(t->columns, &job, object, &t->base, err))
         return false;
     *ret = (struct json){JSON_OBJECT, buf_span(&t->base)};

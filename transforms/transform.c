@@ -159,6 +159,7 @@ static bool delivery_run(struct transform *t, struct span body, struct err *err)
     struct walk w;
     uint64_t index = 0;
     if (m->body_is_form) {
+        json_memo_clear(&t->memo); /* the text below is written anew */
         buf_clear(&t->form_text);
         if (!form_to_json(body, &t->form_text)) {
             buf_clear(&t->reason);
@@ -234,7 +235,7 @@ static bool feed_record(struct transform *t, struct json record, struct err *err
 {
     struct scope page = t->scope;
     t->message = (struct http_message){.method = t->entry->message.method, .url = t->entry->message.url, .body = record.raw};
-    t->scope = (struct scope){.message = &t->message, .config = t->config, .n_config = t->n_config};
+    t->scope = (struct scope){.message = &t->message, .config = t->config, .n_config = t->n_config, .memo = &t->memo};
     bool ok = delivery_run(t, record.raw, err);
     t->scope = page;
     return ok;
@@ -327,9 +328,10 @@ bool transform_run(struct transform *t, const struct entry *entry, const struct 
     t->events.item = 0;
     for (size_t i = 0; i < t->n_tables; i++)
         t->tables[i].item = 0;
+    json_memo_clear(&t->memo);
     entry_id(entry, t->entry_id);
     t->message = entry->message;
-    t->scope = (struct scope){.message = &t->message, .config = t->config, .n_config = t->n_config};
+    t->scope = (struct scope){.message = &t->message, .config = t->config, .n_config = t->n_config, .memo = &t->memo};
     bool ok = entry->kind == ENTRY_PAGE ? page_run(t, err) : delivery_run(t, entry->message.body, err);
     if (!ok)
         return false;
