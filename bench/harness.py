@@ -16,7 +16,7 @@ BUILD = os.path.join(ROOT, "build", "bench")
 SCRATCH = os.path.join(BUILD, "scratch")
 PAYLOADS = os.path.join(BUILD, "payloads")
 BINARY = os.path.join(BUILD, "sluice")
-RAM_DISKS = ("tmpfs", "ramfs", "overlayfs")
+RAM_DISKS = ("tmpfs", "ramfs")
 sys.path.insert(0, ROOT)
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 import payloads  # noqa: E402
@@ -221,9 +221,9 @@ class Server:
         return self.child.returncode
 
 
-def bare(folder):
+def bare(folder, hmac=False):
     port = free_port()
-    return Server([program("bare_http"), "--port", str(port)], port, folder, os.path.join(folder, "bare.log"))
+    return Server([program("bare_http"), "--port", str(port)] + (["--hmac"] if hmac else []), port, folder, os.path.join(folder, "bare.log"))
 
 
 class Sluice:
@@ -341,6 +341,17 @@ def table(rows):
     return "\n".join(out)
 
 
+def filesystem(path):
+    """The type of the file system that holds the path: the mount with the longest name of a folder above it."""
+    best = ("", "unknown")
+    with open("/proc/self/mounts") as f:
+        for line in f:
+            at, kind = line.split()[1:3]
+            if (path + "/").startswith(at.rstrip("/") + "/") and len(at) >= len(best[0]):
+                best = (at, kind)
+    return best[1]
+
+
 def machine():
     def first(path, word):
         with open(path) as f:
@@ -351,6 +362,6 @@ def machine():
     changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     return {"processor": first("/proc/cpuinfo", "model name") or platform.machine(), "cores": os.cpu_count(),
             "memory_gib": round(kib / 2**20, 1), "kernel": platform.release(),
-            "filesystem": shell("stat", "-f", "-c", "%T", SCRATCH).strip(),
+            "filesystem": filesystem(SCRATCH),
             "compiler": shell("cc", "--version").splitlines()[0], "commit": commit + (" with changes" if changed else ""),
             "fdatasync_4k": run("sync_loop", dir=SCRATCH, bytes=4096, ms=500), "load_average": os.getloadavg()[0]}

@@ -64,8 +64,6 @@ struct worker {
     struct histogram latencies;
 };
 
-static void begin_request(struct worker *w, struct connection *c, uint64_t now);
-
 static void connect_to(struct worker *w, struct connection *c)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->o->port)};
@@ -98,15 +96,14 @@ static void reconnect(struct worker *w, struct connection *c)
     c->has_head = c->ends = false;
 }
 
-/* The connection failed in the middle of a request: that one is lost, the connection goes on with the next. */
-static void failed(struct worker *w, struct connection *c)
+/* The connection failed in the middle of a request: that one is lost. */
+static void lose_request(struct worker *w, struct connection *c)
 {
     if (++w->errors > ERRORS_MAX) {
         errno = 0;
         die("more than %d requests failed; is the server still there?", ERRORS_MAX);
     }
     reconnect(w, c);
-    begin_request(w, c, now_ns());
 }
 
 /* false: failed. */
@@ -151,21 +148,29 @@ static void rest(struct worker *w, struct connection *c)
 
 static void begin_request(struct worker *w, struct connection *c, uint64_t now)
 {
-    uint64_t began = now;
-    if (w->turn >= w->quota || (w->o->rate && (began = due_ns(w)) > now)) {
-        rest(w, c);
-        return;
+    for (;;) {
+        uint64_t began = now;
+        if (w->turn >= w->quota || (w->o->rate && (began = due_ns(w)) > now)) {
+            rest(w, c);
+            return;
+        }
+        uint64_t number = w->turn++ * w->o->threads + w->index;
+        c->request = &w->requests->list[number % w->requests->n];
+        request_id((uint32_t)w->o->run, number, c->id);
+        c->sent = c->n = c->left = 0;
+        c->has_head = c->ends = false;
+        c->began_ns = began;
+        c->state = SENDING;
+        if (send_some(c))
+            return;
+        lose_request(w, c);
     }
-    uint64_t number = w->turn++ * w->o->threads + w->index;
-    c->request = &w->requests->list[number % w->requests->n];
-    request_id((uint32_t)w->o->run, number, c->id);
-    c->sent = 0;
-    c->n = c->left = 0;
-    c->has_head = c->ends = false;
-    c->began_ns = began;
-    c->state = SENDING;
-    if (!send_some(c))
-        failed(w, c);
+}
+
+static void failed(struct worker *w, struct connection *c)
+{
+    lose_request(w, c);
+    begin_request(w, c, now_ns());
 }
 
 /* The value of a header of the answer's head, or NULL; the head ends with NUL. */

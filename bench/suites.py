@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import statistics
 import threading
 import time
@@ -49,13 +50,20 @@ def ingest_round(case, sizes, ms):
     out = {}
     folder = scratch()
     out["sync"] = run("sync_loop", dir=folder, bytes=sizes["request_bytes_mean"] * connections, ms=ms // 2)
-    server = bare(folder).wait_listening()
-    out["bare"] = load(server, connections, ms, close)
-    server.stop()
+    for name in ("bare", "bare_hmac"):
+        server = bare(folder, name == "bare_hmac").wait_listening()
+        out[name] = load(server, connections, ms, close)
+        server.stop()
     remove(folder)
     with Sluice() as s:
         out["sluice"] = load(s.start().server, connections, ms, close)
-        out["ok"] = all_stored(out["sluice"]) and all_stored(out["bare"])
+        out["books"] = s.books()
+    # What was answered must be in the journal, once; what was on its way at the end may be.
+    new = out["books"]["journalled"] - out["sluice"]["sent_in_all"]
+    out["ok"] = all_stored(out["sluice"]) and all_stored(out["bare"]) and 0 <= new <= connections
+    if not 0 <= new <= connections or out["books"]["duplicate"]:
+        say("    the journal has %d entries, %d were answered, %d were taken for duplicates" % (
+            out["books"]["journalled"], out["sluice"]["sent_in_all"], out["books"]["duplicate"]))
     return out
 
 
@@ -70,6 +78,9 @@ def ingest_rows(case, rounds):
     else:
         ceiling = [min(r["bare"]["rate"], n) for r, n in zip(rounds, syncs)]
         rows = [at_least("ingest", name, "events/s", ceiling, rate, 0.80 if connections in (64, 256, 1024) and not close else None)]
+        if rows[0]["bar"]:
+            rows.append(row("ingest", name + ", against bare HTTP with HMAC", "events/s",
+                            [min(r["bare_hmac"]["rate"], n) for r, n in zip(rounds, syncs)], rate))
     p99 = [r["sluice"]["p99_us"] for r in rounds]
     most = [r["bare"]["p99_us"] + 3 * r["sync"]["p50_us"] for r in rounds]
     late = row("ingest", name + ", p99", "µs", most, p99, "" if close else "≤ bare p99 + 3 fdatasync")
@@ -80,7 +91,7 @@ def ingest_rows(case, rounds):
     for r in rows:
         if not ok:
             r["met"] = False if r["bar"] else None
-            r["bar"] += " (not every answer was 200)"
+            r["bar"] += " (not every event was stored)"
     return rows
 
 
@@ -165,15 +176,16 @@ def parts(samples, share_from, share_to, seconds):
 
 
 def loaded_memory(quick, raw):
-    """The merge cannot write: its target's folder is a file. What is staged stays, and no memory may grow with it."""
+    """The merge cannot write, because somebody holds the target's lock. What is staged stays; no memory may grow with it."""
     seconds = 12 if quick else 60
-    with Sluice(merge="sqlite:./blocked/tables.db") as s:
-        with open(s.path("blocked"), "w"):
-            pass
+    with Sluice() as s:
         s.start()
+        holder = sqlite3.connect(s.path("data", "tables.db"), isolation_level=None, timeout=30)
+        holder.execute("begin immediate")
         finish = watch(seconds, 0.25 if quick else 0.5, s.server.rss_kib)
         got = load(s.server, 1024, int(seconds * 1000) - 300)
         samples = finish()
+        holder.close()
     early, late = (statistics.median(parts(samples, a, b, seconds)) / 1024 for a, b in ((0.25, 0.5), (0.75, 1)))
     raw["loaded"] = {"load": got, "rss_kib": samples}
     out = row("memory", "1,024 connections for %d s, second and last quarter" % seconds, "MiB", [early], [late],
@@ -263,8 +275,8 @@ def keepup(quick, raw, sizes):
     rounds = [keepup_round(10 if quick else 20) for _ in range(rounds_of(quick))]
     raw["rounds"] = rounds
     asked = row("keepup", "rate that was asked for, and answered", "events/s", [r["rate"] for r in rounds],
-                [r["load"]["rate"] for r in rounds], "ratio ≥ 0.95")
-    asked["met"] = asked["ratio"] >= 0.95 and all(r["ok"] for r in rounds)
+                [r["load"]["rate"] for r in rounds], "ratio ≥ 0.95 in each round")
+    asked["met"] = all(r["ok"] for r in rounds)
     lag = row("keepup", "the stager's lag in the middle third and in the last", "s", [r["lag_middle_s"] for r in rounds],
               [r["lag_last_s"] for r in rounds], "grows by ≤ 1 s", ratio=False)
     lag["met"] = lag["sluice"]["median"] - lag["ceiling"]["median"] <= 1
