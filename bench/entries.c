@@ -5,8 +5,8 @@ void entry_of_request(const struct bench_request *q, struct bench_entry *ret)
 {
     struct span rest, head = {q->p, q->body - 4}, line = span_cut(head, '\n', &rest), target;
     struct entry *e = &ret->entry;
-    *e = (struct entry){.kind = ENTRY_EVENT, .node = SPAN_LIT("bench-00000000"), .lane = SPAN_LIT("events"), .scheme = SPAN_LIT("bench"),
-                        .secret_id = SPAN_LIT("000000")};
+    *e = (struct entry){.kind = ENTRY_EVENT, .node = SPAN_LIT("bench-00000000"), .lane = SPAN_LIT("events"),
+                        .scheme = SPAN_LIT("bench"), .secret_id = SPAN_LIT("000000")};
     e->message = (struct http_message){.headers = ret->headers, .body = {q->p + q->body, q->n - q->body}};
     e->message.method = span_cut(line, ' ', &target);
     e->message.url = span_cut(target, ' ', &target);

@@ -17,6 +17,7 @@ SCRATCH = os.path.join(BUILD, "scratch")
 PAYLOADS = os.path.join(BUILD, "payloads")
 BINARY = os.path.join(BUILD, "sluice")
 RAM_DISKS = ("tmpfs", "ramfs")
+BUSY = 0.05  # more of the processors than this used by others, and figures are noise
 sys.path.insert(0, ROOT)
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 import payloads  # noqa: E402
@@ -25,7 +26,7 @@ CONFIG = """listen: 127.0.0.1:%(port)d
 data_dir: ./data
 sources:
   github: {secrets: [{file: ./secrets/github}], config: {org: octokit, token: {file: ./secrets/key}}}
-  stripe: {secrets: [{file: ./secrets/stripe}], config: {api_key: {file: ./secrets/key}, api_version: "2025-02-24.acacia", live: false}}
+  stripe: {secrets: [{file: ./secrets/stripe}], config: {api_key: {file: ./secrets/key}, api_version: "%(version)s", live: false}}
 staging: {objects: {url: "file://./data/staging", cut_age: %(cut_age)s}}
 merge: {target: "%(merge)s", every: 1s}
 journal: {max: 60GiB}
@@ -123,7 +124,7 @@ def forget_cached(folder):
 
 
 def clear_scratch():
-    shutil.rmtree(os.path.join(SCRATCH), ignore_errors=True)
+    shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
 # ---- servers ----
@@ -223,7 +224,8 @@ class Server:
 
 def bare(folder, hmac=False):
     port = free_port()
-    return Server([program("bare_http"), "--port", str(port)] + (["--hmac"] if hmac else []), port, folder, os.path.join(folder, "bare.log"))
+    words = [program("bare_http"), "--port", str(port)] + (["--hmac"] if hmac else [])
+    return Server(words, port, folder, os.path.join(folder, "bare.log"))
 
 
 class Sluice:
@@ -237,7 +239,7 @@ class Sluice:
             os.write(fd, text.encode())
             os.close(fd)
         with open(self.path("sluice.yaml"), "w") as f:
-            f.write(CONFIG % {"port": self.port, "cut_age": cut_age, "merge": merge})
+            f.write(CONFIG % {"port": self.port, "cut_age": cut_age, "merge": merge, "version": payloads.STRIPE_VERSION})
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -352,6 +354,18 @@ def filesystem(path):
     return best[1]
 
 
+def busy_share(seconds=1.0):
+    """How much of the processors others use: the share of the time that was neither idle nor spent waiting for a disk."""
+    def look():
+        with open("/proc/stat") as f:
+            ticks = [int(x) for x in f.readline().split()[1:9]]
+        return sum(ticks), ticks[3] + ticks[4]
+    total, idle = look()
+    time.sleep(seconds)
+    total_after, idle_after = look()
+    return 1 - (idle_after - idle) / max(1, total_after - total)
+
+
 def machine():
     def first(path, word):
         with open(path) as f:
@@ -364,4 +378,12 @@ def machine():
             "memory_gib": round(kib / 2**20, 1), "kernel": platform.release(),
             "filesystem": filesystem(SCRATCH),
             "compiler": shell("cc", "--version").splitlines()[0], "commit": commit + (" with changes" if changed else ""),
-            "fdatasync_4k": run("sync_loop", dir=SCRATCH, bytes=4096, ms=500), "load_average": os.getloadavg()[0]}
+            "fdatasync_4k": run("sync_loop", dir=SCRATCH, bytes=4096, ms=500), "busy_share": busy_share()}
+
+
+def warn(m):
+    say("machine: %(processor)s, %(cores)d cores, %(memory_gib)g GiB, %(filesystem)s" % m)
+    if m["busy_share"] > BUSY:
+        say("WARNING: others use %d %% of the processors: the figures are noise" % round(100 * m["busy_share"]))
+    if m["filesystem"] in RAM_DISKS:
+        say("WARNING: build/bench/scratch lies on %s: fdatasync may cost nothing there" % m["filesystem"])

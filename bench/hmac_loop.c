@@ -53,8 +53,8 @@ int main(int argc, char **argv)
         over = now_ns();
     }
     double seconds = (double)(over - begin) / 1e9;
-    printf("{\"macs\": %llu, \"seconds\": %.4f, \"per_second\": %.1f, \"ns_each\": %.1f, \"bytes_per_second\": %.0f, \"sum\": %u}\n",
-           (unsigned long long)n, seconds, (double)n / seconds, seconds * 1e9 / (double)n, (double)bytes / seconds, sum);
+    printf("{\"macs\": %llu, \"seconds\": %.4f, \"per_second\": %.1f, \"ns_each\": %.1f, "
+           "\"bytes_per_second\": %.0f, \"sum\": %u}\n", (unsigned long long)n, seconds, (double)n / seconds, seconds * 1e9 / (double)n, (double)bytes / seconds, sum);
     EVP_MAC_CTX_free(key);
     requests_free(&r);
     return 0;

@@ -180,9 +180,9 @@ static void write_entries(const struct options *o, struct journal *j, const stru
     double seconds = (double)(now_ns() - begin) / 1e9;
     journal_stats(j, &after);
     uint64_t batches = after.commits - before.commits, bytes = after.bytes - before.bytes;
-    printf("{\"entries\": %llu, \"bytes\": %llu, \"body_bytes\": %llu, \"batches\": %llu, \"batch_bytes\": %.0f, \"seconds\": %.4f, ",
-           (unsigned long long)all->durable, (unsigned long long)bytes, (unsigned long long)all->body_bytes, (unsigned long long)batches,
-           (double)bytes / (double)(batches ? batches : 1), seconds);
+    printf("{\"entries\": %llu, \"bytes\": %llu, \"body_bytes\": %llu, \"batches\": %llu, ", (unsigned long long)all->durable,
+           (unsigned long long)bytes, (unsigned long long)all->body_bytes, (unsigned long long)batches);
+    printf("\"batch_bytes\": %.0f, \"seconds\": %.4f, ", (double)bytes / (double)(batches ? batches : 1), seconds);
     printf("\"entries_per_second\": %.1f, \"bytes_per_second\": %.0f, \"batches_per_second\": %.1f, \"cpu_us_each\": %.2f, ",
            (double)all->durable / seconds, (double)bytes / seconds, (double)batches / seconds,
            (double)(cpu_ns() - cpu) / 1e3 / (double)(all->durable ? all->durable : 1));
@@ -213,7 +213,8 @@ static void read_entries(struct journal *j)
     double seconds = (double)(now_ns() - begin) / 1e9;
     printf("{\"entries\": %llu, \"body_bytes\": %llu, \"damaged_bytes\": %llu, \"seconds\": %.4f, \"entries_per_second\": %.1f, "
            "\"peak_rss_kib\": %ld}\n",
-           (unsigned long long)n, (unsigned long long)bytes, (unsigned long long)bad, seconds, (double)n / seconds, use.ru_maxrss);
+           (unsigned long long)n, (unsigned long long)bytes, (unsigned long long)bad, seconds, (double)n / seconds,
+           use.ru_maxrss);
 }
 
 static void read_options(int argc, char **argv, struct options *o)
@@ -240,7 +241,8 @@ static void read_options(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.ms = 1000, .threads = 1, .in_flight = 64, .count = UINT64_MAX, .bytes = UINT64_MAX, .segment = UINT64_C(64) << 20};
+    struct options o = {.ms = 1000, .threads = 1, .in_flight = 64, .count = UINT64_MAX, .bytes = UINT64_MAX};
+    o.segment = UINT64_C(64) << 20;
     read_options(argc, argv, &o);
     struct journal_opts opts = {.io = io_posix(), .dir = o.dir, .name = "sluice", .segment_bytes = o.segment,
                                 .entry_bytes_max = UINT32_C(65) << 20, .readonly = o.read};

@@ -321,8 +321,8 @@ static void print(const struct options *o, const struct worker *all, uint64_t ns
            (double)n / seconds, (double)all->bytes / seconds);
     printf("\"connections\": %llu, \"threads\": %llu, ", (unsigned long long)o->connections, (unsigned long long)o->threads);
     histogram_print(&all->latencies);
-    printf(", \"cpu_us_each\": %.2f, \"sent_in_all\": %llu, \"statuses\": {", (double)cpu_ns() / 1e3 / (double)(all->answered ? all->answered : 1),
-           (unsigned long long)all->answered);
+    printf(", \"cpu_us_each\": %.2f, \"sent_in_all\": %llu, \"statuses\": {",
+           (double)cpu_ns() / 1e3 / (double)(all->answered ? all->answered : 1), (unsigned long long)all->answered);
     const char *comma = "";
     for (unsigned i = 0; i < 600; i++) {
         if (!all->status[i])
@@ -368,7 +368,8 @@ int main(int argc, char **argv)
         die("no memory for %llu threads", (unsigned long long)o.threads);
     uint64_t begin = now_ns(), from = begin + (o.count ? 0 : o.warmup_ms * 1000000), end = from + o.seconds_ms * 1000000;
     for (unsigned i = 0; i < o.threads; i++) {
-        workers[i] = (struct worker){.o = &o, .requests = &requests, .index = i, .begin_ns = begin, .count_from_ns = from, .end_ns = end};
+        workers[i] = (struct worker){.o = &o, .requests = &requests, .index = i, .begin_ns = begin, .end_ns = end};
+        workers[i].count_from_ns = from;
         workers[i].n = o.connections / o.threads + (i < o.connections % o.threads);
         workers[i].quota = o.count ? o.count / o.threads + (i < o.count % o.threads) : UINT64_MAX;
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)

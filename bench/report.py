@@ -25,9 +25,11 @@ def markdown(result):
                  m["filesystem"], harness.number(sync["p50_us"]), harness.number(sync["p99_us"])),
              "| compiler | %s |" % m["compiler"],
              "| events | %s; %d, %s to %s bytes, mean %s |" % (
-                 p["origin"], p["github"]["requests"], *(format(p["github"][k], ",d") for k in ("bytes_min", "bytes_max", "bytes_mean")))]
-    if m["load_average"] > 0.5:
-        lines += ["", "**The machine was busy (load %.1f before the run): these figures are noise.**" % m["load_average"]]
+                 p["origin"], p["github"]["requests"],
+                 *(format(p["github"][k], ",d") for k in ("bytes_min", "bytes_max", "bytes_mean")))]
+    busy = max(m["busy_share"], result.get("busy_share_after", 0))
+    if busy > harness.BUSY:
+        lines += ["", "**Others used %d %% of the processors: these figures are noise.**" % round(100 * busy)]
     lines += ["", "| | what | ceiling | Sluice | ratio | bar | |", "|---|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join(harness.cells(r)) + " |" for r in result["rows"]]
     for name, why in result["failed"].items():

@@ -8,9 +8,8 @@ import threading
 import time
 
 import payloads
-from harness import (PAYLOADS, Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch)
+from harness import Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
 
-MIB = 1 << 20
 _run = 0
 
 
@@ -77,7 +76,8 @@ def ingest_rows(case, rounds):
         rows = [at_least("ingest", name, "events/s", syncs, rate, 0.85)]
     else:
         ceiling = [min(r["bare"]["rate"], n) for r, n in zip(rounds, syncs)]
-        rows = [at_least("ingest", name, "events/s", ceiling, rate, 0.80 if connections in (64, 256, 1024) and not close else None)]
+        share = 0.80 if connections in (64, 256, 1024) and not close else None
+        rows = [at_least("ingest", name, "events/s", ceiling, rate, share)]
         if rows[0]["bar"]:
             rows.append(row("ingest", name + ", against bare HTTP with HMAC", "events/s",
                             [min(r["bare_hmac"]["rate"], n) for r, n in zip(rounds, syncs)], rate))
@@ -147,8 +147,8 @@ def idle_memory(quick, raw):
             time.sleep(2)
             rounds[-1]["sluice_kib"] = s.server.rss_kib()
     raw["idle"] = rounds
-    out = row("memory", "idle", "MiB", [r["bare_kib"] / 1024 for r in rounds], [r["sluice_kib"] / 1024 for r in rounds], "≤ 12 MiB",
-              ratio=False)
+    out = row("memory", "idle", "MiB", [r["bare_kib"] / 1024 for r in rounds], [r["sluice_kib"] / 1024 for r in rounds],
+              "≤ 12 MiB", ratio=False)
     out["met"] = out["sluice"]["median"] <= 12
     return out
 
@@ -194,21 +194,22 @@ def loaded_memory(quick, raw):
     return out
 
 
-def check_memory(entries, folder_of):
-    """Peak memory of reading every entry of a journal of so many."""
+def filled(entries, held):
+    """A folder with a journal of so many small entries; `held` is who removes it."""
     s = Sluice()
-    made = run("journal_loop", dir=s.path("data", "journal"), requests=requests_file("small"), ms=0, count=entries, in_flight=16384)
-    folder_of.append(s)
-    return s, made
+    held.append(s)
+    run("journal_loop", dir=s.path("data", "journal"), requests=requests_file("small"), ms=0, count=entries,
+               in_flight=16384)
+    return s
 
 
 def reading_memory(quick, raw):
     few, many = 10_000, 1_000_000 if quick else 10_000_000
     held, rounds = [], []
     try:
-        small, _ = check_memory(few, held)
+        small = filled(few, held)
         say("  memory: a journal of %s entries" % format(many, ",d"))
-        large, _ = check_memory(many, held)
+        large = filled(many, held)
         for _ in range(rounds_of(quick)):
             r = {}
             for name, s in (("few", small), ("many", large)):
@@ -240,11 +241,11 @@ def transform(quick, raw, sizes):
                            "sluice": run("transform_loop", requests=requests_file("mixed"), config=s.path("sluice.yaml"), ms=ms)})
     raw["rounds"] = rounds
     out = at_least("transform", "GitHub and Stripe events, one core, against jansson's parse and dump", "MB/s",
-                   [r["jansson"]["bytes_per_second"] / 1e6 for r in rounds], [r["sluice"]["bytes_per_second"] / 1e6 for r in rounds], 4.0)
+                   *([r[side]["bytes_per_second"] / 1e6 for r in rounds] for side in ("jansson", "sluice")), 4.0)
     if any(r["sluice"]["dead"] for r in rounds):
         out["met"], out["bar"] = False, out["bar"] + " (events became dead letters)"
-    each = row("transform", "each event (%d bytes)" % sizes["mixed"]["bytes_mean"], "µs", [r["jansson"]["us_each"] for r in rounds],
-               [r["sluice"]["us_each"] for r in rounds])
+    each = row("transform", "each event (%d bytes)" % sizes["mixed"]["bytes_mean"], "µs",
+               [r["jansson"]["us_each"] for r in rounds], [r["sluice"]["us_each"] for r in rounds])
     return [out, each]
 
 
@@ -285,7 +286,7 @@ def keepup(quick, raw, sizes):
 
 # ---- start ----
 
-def first_request(source="github"):
+def first_request():
     body = b'{"action":"opened","repository":{"id":1}}'
     return payloads.github_request("watch", body)[0].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
@@ -310,7 +311,8 @@ def start(quick, raw, sizes):
     # Nothing is cut, so the journal stays unread; the books know of it, as after any start but one that lost state.db.
     with Sluice(cut_age="1d") as unread:
         say("  start: a journal of 1 GiB")
-        run("journal_loop", dir=unread.path("data", "journal"), requests=requests_file("github"), ms=0, bytes=1 << 30, in_flight=1024)
+        run("journal_loop", dir=unread.path("data", "journal"), requests=requests_file("github"), ms=0, bytes=1 << 30,
+            in_flight=1024)
         forget_cached(unread.path("data"))
         raw["uncounted_ms"] = unread.spawn().first_answer_ms(raw_request)
         time.sleep(2)
@@ -319,8 +321,8 @@ def start(quick, raw, sizes):
         for _ in range(rounds_of(quick)):
             rounds.append(start_round(unread, raw_request))
     raw["rounds"] = rounds
-    empty = row("start", "exec to the first 200, empty journal", "ms", [r["bare_ms"] for r in rounds], [r["empty_ms"] for r in rounds],
-                "≤ 50 ms")
+    empty = row("start", "exec to the first 200, empty journal", "ms", [r["bare_ms"] for r in rounds],
+                [r["empty_ms"] for r in rounds], "≤ 50 ms")
     full = row("start", "1 GiB of unread journal, none of it cached", "ms", [r["bare_ms"] for r in rounds],
                [r["unread_ms"] for r in rounds], "≤ 1,000 ms")
     empty["met"], full["met"] = empty["sluice"]["median"] <= 50, full["sluice"]["median"] <= 1000
