@@ -263,14 +263,19 @@ static void free_sources(struct server *s)
     free(s->sources);
 }
 
+void server_drain(struct server *s)
+{
+    if (s && s->daemon)
+        stop_daemon(s);
+}
+
 void server_stop(struct server **server)
 {
     struct server *s = *server;
     struct err err = {0};
     if (!s)
         return;
-    if (s->daemon)
-        stop_daemon(s);
+    server_drain(s);
     stop_threads(s);
     if (s->snapshot && !server_flush_books(s, &err))
         log_warn("the last second of the books could not be written; the journal's part is counted at the next start",
@@ -327,6 +332,26 @@ uint64_t server_unknown_source(const struct server *cs)
     uint64_t n = s->counts.unknown;
     pthread_mutex_unlock(&s->counts.lock);
     return n;
+}
+
+void server_times(const struct server *s, struct histogram_snapshot *ret_verify, struct histogram_snapshot *ret_request)
+{
+    histogram_snapshot(&s->verify_times, ret_verify);
+    histogram_snapshot(&s->request_times, ret_request);
+}
+
+bool server_has_secret(const struct server *s, struct span source, struct span id)
+{
+    uint64_t retire;
+    for (size_t i = 0; i < s->n_sources; i++) {
+        const struct door_source *d = &s->sources[i];
+        if (!d->verifier || !span_eqz(source, d->config->name))
+            continue;
+        for (size_t k = 0; k < verifier_secrets(d->verifier); k++)
+            if (span_eqz(id, verifier_secret(d->verifier, k, &retire)))
+                return true;
+    }
+    return false;
 }
 
 void server_warnings(const struct server *s, struct buf *out)
