@@ -249,9 +249,9 @@ static bool listen_on(struct admin *a, struct err *err)
         return err_set(err, ERR_CONFIG, "admin.listen: %s is no address of this machine: %s", at->host, gai_strerror(rc));
     int why = 0;
     for (struct addrinfo *l = list; l && !a->daemon; l = l->ai_next) {
-        unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+        unsigned family = l->ai_family == AF_INET6 ? MHD_USE_DUAL_STACK : 0; /* [::] takes both, as `listen` does */
         errno = 0;
-        a->daemon = MHD_start_daemon(l->ai_family == AF_INET6 ? flags | MHD_USE_IPv6 : flags, 0, NULL, NULL, step, a,
+        a->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | family, 0, NULL, NULL, step, a,
                                      MHD_OPTION_SOCK_ADDR, l->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, finish, a,
                                      MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
                                      MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);

@@ -1,7 +1,7 @@
 /* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
  * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
- * flusher, the stager, the merger, the scheduler of pulls, the command socket's, the admin listener's two, and one that watches the
- * stop. The admin listener is there before deliveries are taken and until everything else is gone. */
+ * flusher, the stager, the merger, the scheduler of pulls, the command socket's, the admin listener's two, and one that watches
+ * the stop. The admin listener is there before deliveries are taken and until everything else is gone. */
 #include "cli/admin.h"
 #include "cli/deadline.h"
 #include "cli/registry.h"

@@ -25,8 +25,8 @@ static void *watch(void *arg)
     while (!d->done && rc == 0)
         rc = pthread_cond_timedwait(&d->ended, &d->lock, &d->until);
     if (!d->done) {
-        log_error("the stop takes too long and is given up; the next start goes on where this one was", "after_ms=%llu waited_for=\"%s\"",
-                  (unsigned long long)(d->within_us / 1000), d->what);
+        log_error("the stop takes too long and is given up; the next start goes on from there",
+                  "after_ms=%llu waited_for=\"%s\"", (unsigned long long)(d->within_us / 1000), d->what);
         /* As after kill -9, nothing acknowledged is lost: a delivery is answered 2xx only behind the fdatasync of its entry, and
          * staging and merge go on from positions that are committed together with what they describe. */
         _exit(EXIT_FAILED);
@@ -43,7 +43,8 @@ struct deadline *deadline_start(uint64_t within_us)
     wait_cond_init(&d->ended);
     if (pthread_create(&d->thread, NULL, watch, d) == 0)
         return d;
-    log_warn("no thread watches the stop: it takes as long as it takes", "within_ms=%llu", (unsigned long long)(within_us / 1000));
+    log_warn("no thread watches the stop: it takes as long as it takes", "within_ms=%llu",
+             (unsigned long long)(within_us / 1000));
     pthread_cond_destroy(&d->ended);
     pthread_mutex_destroy(&d->lock);
     free(d);

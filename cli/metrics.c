@@ -69,12 +69,16 @@ static bool add_request_times(struct scrape *s, struct err *err)
     return true;
 }
 
-static bool add_secret(void *ctx, const struct secret_seen *seen)
+struct last_use {
+    struct span id;
+    uint64_t at_us;
+};
+
+static bool find_last_use(void *ctx, const struct secret_seen *seen)
 {
-    struct scrape *s = ctx;
-    struct label labels[] = {{"source", seen->source}, {"id", seen->id}, {NULL, {0}}};
-    if (server_has_secret(s->in->live->server, seen->source, seen->id)) /* not those of former days */
-        exposition_seconds(s->out, s->name, labels, seen->last_used_us);
+    struct last_use *use = ctx;
+    if (span_eq(seen->id, use->id))
+        use->at_us = seen->last_used_us;
     return true;
 }
 
@@ -82,8 +86,18 @@ static bool add_secrets(struct scrape *s, struct err *err)
 {
     struct state *state;
     bool ok = instance_state(s->in, &state, err);
-    for (size_t i = 0; ok && i < s->in->config->n_sources; i++)
-        ok = state_secret_each(state, span_of(s->in->config->sources[i].name), add_secret, s, err);
+    for (size_t i = 0; ok && i < s->in->config->n_sources; i++) {
+        struct span source = span_of(s->in->config->sources[i].name);
+        struct last_use use = {0};
+        const char *id;
+        for (size_t k = 0; ok && (id = server_secret(s->in->live->server, source, k, &use.at_us)); k++) {
+            struct label labels[] = {{"source", source}, {"id", span_of(id)}, {NULL, {0}}};
+            use.id = labels[1].value;
+            ok = use.at_us || state_secret_each(state, source, find_last_use, &use, err); /* before the start, or never */
+            if (ok)
+                exposition_seconds(s->out, s->name, labels, use.at_us);
+        }
+    }
     return ok;
 }
 
@@ -287,11 +301,13 @@ static const struct family {
     {"sluice_commit_seconds", "histogram", "Journal commits: write and fdatasync of one batch.", add_commit_times},
     {"sluice_journal_bytes", "gauge", "Size of the journal.", add_bytes},
     {"sluice_journal_free_bytes", "gauge", "Free bytes of the journal's disk.", add_free_bytes},
-    {"sluice_oldest_unshipped_seconds", "gauge", "Age of the oldest entry that a sink has not taken; 0: it has all.", add_unshipped},
+    {"sluice_oldest_unshipped_seconds", "gauge", "Age of the oldest entry that a sink has not taken; 0: it has all.",
+     add_unshipped},
     {"sluice_table_lag_seconds", "gauge", "How long the oldest of what may be missing in a table has waited; 0: nothing is.",
      add_lags},
     {"sluice_missed_events_total", "counter", "Changes that a pull found and no event had told.", add_all_missed},
-    {"sluice_last_pull_success_seconds", "gauge", "When a pull of the table last came to its end, in seconds since 1970.", add_pulls},
+    {"sluice_last_pull_success_seconds", "gauge", "When a pull of the table last came to its end, in seconds since 1970.",
+     add_pulls},
     {"sluice_source_healthy", "gauge", "0: `sluice status` calls the source failing.", add_health},
     {"sluice_dead_letters", "gauge", "Entries that could not become rows.", add_dead},
     {"sluice_secret_last_used_seconds", "gauge", "When a secret last verified a delivery, in seconds since 1970; 0: never.",

@@ -120,7 +120,7 @@ struct request {
 /* ---- link.c ---- */
 void link_notify(void *server, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code);
 struct link *link_of(struct MHD_Connection *c);
-/* within UINT64_MAX: none. Returns the monotonic time that it counted from, 0 for none: callers need it and the clock is read once. */
+/* within UINT64_MAX: none. Returns the monotonic time that it counted from (0 for none), so that its callers read no clock. */
 uint64_t link_deadline(struct server *s, struct link *l, uint64_t within_us, bool only_earlier);
 void *sweep_loop(void *server);
 /* Sleeps, or wakes at once when the server stops; false: stop. */

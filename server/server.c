@@ -340,18 +340,17 @@ void server_times(const struct server *s, struct histogram_snapshot *ret_verify,
     histogram_snapshot(&s->request_times, ret_request);
 }
 
-bool server_has_secret(const struct server *s, struct span source, struct span id)
+const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us)
 {
     uint64_t retire;
-    for (size_t i = 0; i < s->n_sources; i++) {
-        const struct door_source *d = &s->sources[i];
-        if (!d->verifier || !span_eqz(source, d->config->name))
+    for (size_t k = 0; k < s->n_sources; k++) {
+        const struct door_source *d = &s->sources[k];
+        if (!d->verifier || !span_eqz(source, d->config->name) || i >= verifier_secrets(d->verifier))
             continue;
-        for (size_t k = 0; k < verifier_secrets(d->verifier); k++)
-            if (span_eqz(id, verifier_secret(d->verifier, k, &retire)))
-                return true;
+        *ret_last_used_us = atomic_load(&d->last_used_us[i]);
+        return verifier_secret(d->verifier, i, &retire);
     }
-    return false;
+    return NULL;
 }
 
 void server_warnings(const struct server *s, struct buf *out)

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """The admin listener of a running server: health, readiness and metrics, over HTTP."""
 import http.client
+import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
@@ -61,6 +64,13 @@ def instance(more=FAST, base="http://127.0.0.1:9"):
     return s
 
 
+def start(s):
+    """The door takes connections a moment before the listener says so."""
+    s.start()
+    if "metrics and health" in s.logged():
+        eventually(lambda: ask(s, "/readyz")[1] != "starting\n")
+
+
 def ask(s, path, method="GET", headers=None, body=None):
     c = http.client.HTTPConnection("127.0.0.1", s.admin, timeout=20)
     try:
@@ -71,18 +81,14 @@ def ask(s, path, method="GET", headers=None, body=None):
         c.close()
 
 
-def event(key, kind="customer.created", **columns):
-    return history_event(key, kind, columns).encode()
-
-
-def history_event(key, kind, columns):
-    import json
+def event(key, **columns):
     at = "2026-01-01T00:00:00Z"
-    return json.dumps({"id": "evt_" + key, "type": kind, "timestamp": at, "data": dict({"id": key, "updated_at": at}, **columns)})
+    return json.dumps({"id": "evt_" + key, "type": "customer.created", "timestamp": at,
+                       "data": dict({"id": key, "updated_at": at}, **columns)}).encode()
 
 
-def post(s, key, body=None, path="/in/demo", **request):
-    return deliver.Connection(s.port).post(deliver.request(path, "evt_" + key, body or event(key), **request))
+def post(s, name, body=None, path="/in/demo", **request):
+    return deliver.Connection(s.port).post(deliver.request(path, "evt_" + name, body or event(name), **request))
 
 
 def eventually(condition, seconds=20):
@@ -180,7 +186,7 @@ def value(families, name, **labels):
 
 def health_and_other_requests():
     with instance() as s:
-        s.start()
+        start(s)
         assert "address=127.0.0.1:%d" % s.admin in s.logged(), s.logged()
         assert ask(s, "/livez")[:2] == (200, "alive\n")
         assert ask(s, "/readyz")[:2] == (200, "ready\n")
@@ -201,7 +207,7 @@ def health_and_other_requests():
         assert s.stop() == 0
     with instance() as s:
         s.write("sluice.yaml", open(s.path("sluice.yaml")).read().replace("admin: ", "# "))
-        s.start()
+        start(s)
         assert "metrics and health" not in s.logged()
         try:
             ask(s, "/livez")
@@ -213,7 +219,7 @@ def health_and_other_requests():
 
 def counters_move():
     with instance() as s:
-        s.start()
+        start(s)
         first = scrape(s)
         assert value(first, "sluice_secret_last_used_seconds", source="demo", id=secret_id(s)) == 0
         assert not first["sluice_last_pull_success_seconds"][1]
@@ -258,28 +264,44 @@ def secret_id(s):
 
 
 def lag_grows_while_a_sink_waits():
-    """A target that is down makes the lag grow and the source fail, and changes nothing of readiness."""
-    with instance() as s:
-        s.write("data/tables.db", "this is no database " * 100)
-        s.write("sluice.yaml", open(s.path("sluice.yaml")).read().replace("cut_age: 100ms", "cut_age: 3s"))
-        # The target must be made anew once the server runs: what is no database is refused at the start.
-        os.remove(s.path("data/tables.db"))
-        s.start()
+    with instance(FAST.replace("cut_age: 100ms", "cut_age: 3s")) as s:
+        start(s)
         assert post(s, "a") == 200
         eventually(lambda: value(scrape(s), "sluice_oldest_unshipped_seconds", sink="objects") > 0.5)
         assert value(scrape(s), "sluice_table_lag_seconds", source="demo", table="customers") > 0.5
-        assert ask(s, "/readyz")[0] == 200
         eventually(lambda: value(scrape(s), "sluice_oldest_unshipped_seconds", sink="objects") == 0)
         eventually(lambda: value(scrape(s), "sluice_table_lag_seconds", source="demo", table="customers") == 0)
-        s.stop()
+        assert s.stop() == 0
+
+
+def a_target_that_is_down_is_seen_and_changes_no_readiness():
+    """Another program holds the target's lock: rows wait, the source fails, deliveries are taken."""
+    with instance() as s:
+        start(s)
+        assert post(s, "a") == 200
+        eventually(lambda: s.run("table", "head", "demo", "customers")[0].count("\n") == 1)
+        holder = sqlite3.connect(s.path("data", "tables.db"), isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        assert post(s, "b") == 200
+        eventually(lambda: value(scrape(s), "sluice_source_healthy", source="demo") == 0, 60)
+        down = scrape(s)
+        assert value(down, "sluice_table_lag_seconds", source="demo", table="customers") > 0
+        assert value(down, "sluice_oldest_unshipped_seconds", sink="objects") == 0
+        assert ask(s, "/readyz")[:2] == (200, "ready\n") and ask(s, "/livez")[0] == 200
+        assert post(s, "c") == 200
+        holder.execute("ROLLBACK")
+        holder.close()
+        eventually(lambda: value(scrape(s), "sluice_source_healthy", source="demo") == 1, 60)
+        eventually(lambda: value(scrape(s), "sluice_table_lag_seconds", source="demo", table="customers") == 0, 60)
+        assert s.stop() == 0
 
 
 def a_token_where_there_is_one():
     with instance() as s:
-        s.write("sluice.yaml", open(s.path("sluice.yaml")).read().replace('}"', '}"').replace(
+        s.write("sluice.yaml", open(s.path("sluice.yaml")).read().replace(
             'admin: {listen: "127.0.0.1:%d"}' % s.admin, 'admin: {listen: "0.0.0.0:%d", token_file: ./secrets/admin}' % s.admin))
         s.run("config", "check")
-        s.start()
+        start(s)
         for given in (None, "Bearer", "Bearer ", "Bearer " + TOKEN[:-1], "Bearer " + TOKEN + "x", "Basic " + TOKEN, TOKEN, "Bearer x"):
             status, text, headers = ask(s, "/metrics", headers={"Authorization": given} if given else {})
             assert status == 401 and headers["WWW-Authenticate"].startswith("Bearer"), (given, status)
@@ -305,7 +327,7 @@ merge: {target: "sqlite:./data/tables.db", every: 100ms}
 journal: {max: 1MiB, segment: 64KiB}
 retention: {raw: 0s}
 """) as s:
-        s.start()
+        start(s)
         assert ask(s, "/readyz")[0] == 200
         statuses = []
         for i in range(40):
@@ -319,15 +341,14 @@ retention: {raw: 0s}
         full = scrape(s)
         assert value(full, "sluice_requests_total", source="demo", outcome="unavailable") == 1
         assert value(full, "sluice_journal_bytes") > 900000
-        eventually(lambda: ask(s, "/readyz")[0] == 200, 60)
+        eventually(lambda: ask(s, "/readyz")[0] == 200, 100)  # segments go once a minute
         assert post(s, "again", event("again", note="x" * 50000)) == 200
         assert s.stop() == 0
-        s.write("sluice.yaml", open(s.path("sluice.yaml")).read().replace("max: 1MiB", "reserve: 4096TiB"))
 
 
 def the_reserve_is_kept():
     with instance(FAST + "journal: {reserve: 1048576GiB}\n") as s:
-        s.start()
+        start(s)
         status, why, _ = ask(s, "/readyz")
         assert status == 503 and "reserve" in why, (status, why)
         assert post(s, "a") == 503
@@ -337,7 +358,7 @@ def the_reserve_is_kept():
 
 def draining_is_not_ready_and_takes_deliveries():
     with instance(FAST + "drain_delay: 3s\n") as s:
-        s.start()
+        start(s)
         assert post(s, "a") == 200 and ask(s, "/readyz")[0] == 200
         began = time.monotonic()
         s.server.send_signal(signal.SIGTERM)
@@ -357,7 +378,7 @@ def draining_is_not_ready_and_takes_deliveries():
 
 def a_stop_that_takes_too_long_is_given_up():
     with instance(FAST + "stop_within: 1s\n") as s:
-        s.start()
+        start(s)
         assert post(s, "a") == 200
         slow = socket.create_connection(("127.0.0.1", s.port))
         raw = deliver.request("/in/demo", "evt_slow", event("slow"))
@@ -368,18 +389,70 @@ def a_stop_that_takes_too_long_is_given_up():
         assert s.server.wait(20) == 1 and 0.9 < time.monotonic() - began < 4
         assert "requests in flight" in s.logged(), s.logged()
         slow.close()
-        s.start()
+        start(s)
         s.run("merge")
         assert s.run("table", "head", "demo", "customers")[0].count("\n") == 1
         assert s.stop() == 0
 
 
+def many_scrapers_through_a_stop():
+    """Each answer is whole, or a 503; none holds up the stop, and health is told to the end."""
+    with instance(FAST + "drain_delay: 1s\n") as s:
+        start(s)
+        told, bad, over = [], [], threading.Event()
+
+        def scraper(path):
+            while not over.is_set():
+                try:
+                    status, text, _ = ask(s, path)
+                    if status == 200 and path == "/metrics":
+                        parse(text)
+                    told.append((path, status))
+                except (OSError, http.client.HTTPException):
+                    time.sleep(0.01)  # it is gone
+                except BaseException as e:
+                    bad.append(repr(e))
+                    return
+
+        threads = [threading.Thread(target=scraper, args=(p,), daemon=True) for p in ["/metrics"] * 6 + ["/readyz", "/livez"]]
+        for t in threads:
+            t.start()
+        for i in range(50):
+            assert post(s, "m%d" % i) == 200
+        s.server.send_signal(signal.SIGTERM)
+        assert s.server.wait(30) == 0, s.logged()
+        over.set()
+        for t in threads:
+            t.join()
+        assert not bad, bad
+        assert {c for p, c in told if p == "/metrics"} <= {200, 503} and ("/metrics", 200) in told
+        assert {c for p, c in told if p == "/readyz"} == {200, 503} and {c for p, c in told if p == "/livez"} == {200}
+        assert len(s.run("events", "list", "-n", "1000", "--json")[0].splitlines()) == 50
+
+
+def both_families():
+    if not socket.has_ipv6:
+        return
+    with instance() as s:
+        text = open(s.path("sluice.yaml")).read()
+        s.write("sluice.yaml", text.replace('"127.0.0.1:%d"' % s.admin, '"[::]:%d", token_file: ./secrets/admin' % s.admin))
+        start(s)
+        assert ask(s, "/livez")[0] == 200
+        c = http.client.HTTPConnection("::1", s.admin, timeout=20)
+        c.request("GET", "/readyz")
+        assert c.getresponse().status == 200
+        c.close()
+        assert s.stop() == 0
+
+
 def pulls_are_told():
-    past = history.History(3, 40)
-    p = provider.Provider(past)
+    past = history.History(3, 40, int(time.time()))
+    p = provider.Provider(past, 3)
+    p.start()
+    p.advance(len(past.changes))
     try:
-        with instance(base=p.url) as s:
-            s.start()
+        with instance(base=p.base) as s:
+            start(s)
             began = time.time()
             s.run("backfill", "demo", "customers")
             pulled = scrape(s)
@@ -391,6 +464,7 @@ def pulls_are_told():
 
 
 if __name__ == "__main__":
-    sys.exit(main([health_and_other_requests, counters_move, lag_grows_while_a_sink_waits, a_token_where_there_is_one,
-                   a_full_journal_is_not_ready, the_reserve_is_kept, draining_is_not_ready_and_takes_deliveries,
-                   a_stop_that_takes_too_long_is_given_up, pulls_are_told], "admin"))
+    sys.exit(main([health_and_other_requests, counters_move, lag_grows_while_a_sink_waits, a_target_that_is_down_is_seen_and_changes_no_readiness,
+                   a_token_where_there_is_one, a_full_journal_is_not_ready, the_reserve_is_kept, draining_is_not_ready_and_takes_deliveries,
+                   a_stop_that_takes_too_long_is_given_up, many_scrapers_through_a_stop,
+                   both_families, pulls_are_told], "admin"))
