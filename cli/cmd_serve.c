@@ -1,6 +1,9 @@
 /* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
  * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
- * flusher, the stager, the merger, the scheduler of pulls, and the command socket's. */
+ * flusher, the stager, the merger, the scheduler of pulls, the command socket's, the admin listener's two, and one that watches
+ * the stop. The admin listener is there before deliveries are taken and until everything else is gone. */
+#include "cli/admin.h"
+#include "cli/deadline.h"
 #include "cli/registry.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
@@ -15,6 +18,7 @@
 struct parts {
     struct instance *in;
     struct live live;
+    struct admin *admin;
     struct remote *remote;
     struct schedule *schedule;
     pthread_t stager_thread, merger_thread;
@@ -73,21 +77,39 @@ static bool start(struct parts *p, struct err *err)
 {
     struct instance *in = p->in;
     struct state *state;
+    if (!admin_start(in->config, in->io, &p->admin, err))
+        return false;
+    if (p->admin)
+        log_info("metrics and health are served", "address=%s:%u token=%s", in->config->admin.host, admin_port(p->admin),
+                 in->config->admin_token.at ? "yes" : "none");
     if (!instance_journal(in, &p->live.journal, err) || !instance_state(in, &state, err) || !start_consumers(p, err))
         return false;
     struct server_opts so = {
         .config = in->config, .journal = in->journal, .data_dir = in->config->data_dir, .io = in->io};
     if (!server_start(&so, &p->live.server, err))
         return false;
-    return remote_listen(in->config, in->io, &p->live, &p->remote, err) &&
-           schedule_start(in->config, in->io, &p->live, &p->schedule, err);
+    p->live.started_us = in->io->world->now_us(in->io);
+    if (!remote_listen(in->config, in->io, &p->live, &p->remote, err) ||
+        !schedule_start(in->config, in->io, &p->live, &p->schedule, err))
+        return false;
+    admin_ready(p->admin, &p->live);
+    return true;
 }
 
-static void stop(struct parts *p)
+static void stop(struct parts *p, struct deadline *deadline)
 {
+    admin_drain(p->admin); /* first: whoever asks /readyz sends elsewhere while deliveries are still taken */
+    deadline_step(deadline, "a scheduled pull's page");
     schedule_stop(&p->schedule);
+    deadline_step(deadline, "running commands");
     remote_close(&p->remote); /* its commands look at the other parts */
+    deadline_step(deadline, "requests in flight");
+    server_drain(p->live.server);
+    deadline_step(deadline, "a scrape of the metrics");
+    admin_detach(p->admin); /* it looks at the other parts, too */
+    deadline_step(deadline, "the last of the books");
     server_stop(&p->live.server);
+    deadline_step(deadline, "staging and merge");
     if (p->live.stager)
         stager_stop(p->live.stager);
     if (p->live.merger)
@@ -153,7 +175,6 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     bool ok = instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
     int code = EXIT_DONE;
     if (ok) {
-        p.live.started_us = in->io->world->now_us(in->io);
         tell_start(&p, io);
         int signal = 0;
         sigwait(&signals, &signal);
@@ -161,8 +182,12 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     } else {
         code = command_fail(io, &err);
     }
-    stop(&p);
+    struct deadline *deadline = ok ? deadline_start(in->config->drain_us + in->config->stop_us) : NULL;
+    stop(&p, deadline);
+    deadline_step(deadline, "the journal's last commit");
     instance_close(&own);
+    admin_stop(&p.admin);
+    deadline_end(&deadline);
     if (ok)
         log_info("stopped", "node_data=\"%s\"", in->config->data_dir);
     return code;

@@ -149,14 +149,12 @@ static void look_at_workers(struct instance *in, struct source_status *st)
         find(st, true, "", "the merge does not get on: %s", words);
 }
 
-bool status_read(struct instance *in, const struct source_config *s, const struct source_books *books,
-                 struct source_status *st, struct err *err)
+bool status_look(struct instance *in, const struct source_config *s, struct source_status *st, struct err *err)
 {
     *st = (struct source_status){.source = s, .live = in->live != NULL};
-    struct journal *journal;
     struct state *state;
     char next[200];
-    if (!instance_journal(in, &journal, err) || !instance_state(in, &state, err))
+    if (!instance_state(in, &state, err))
         return false;
     if (in->live) {
         server_counts(in->live->server, span_of(s->name), &st->counts);
@@ -165,12 +163,22 @@ bool status_read(struct instance *in, const struct source_config *s, const struc
     look_at_workers(in, st);
     struct run_look look = {.st = st};
     if (!state_runs_each(state, span_of(s->name), 200, look_at_run, &look, err) ||
-        !stager_waiting(journal, state, in->config, take_waiting, st, err) || !look_at_tables(in, st, err) ||
-        !state_dead_count(state, span_of(s->name), &st->dead, err))
+        !look_at_tables(in, st, err) || !state_dead_count(state, span_of(s->name), &st->dead, err))
         return false;
     snprintf(next, sizeof next, "sluice dead list %s", s->name);
     if (st->dead)
         find(st, false, next, "%llu dead letters: entries that could not become rows", (unsigned long long)st->dead);
+    return true;
+}
+
+bool status_read(struct instance *in, const struct source_config *s, const struct source_books *books,
+                 struct source_status *st, struct err *err)
+{
+    struct journal *journal;
+    struct state *state;
+    if (!instance_journal(in, &journal, err) || !instance_state(in, &state, err) || !status_look(in, s, st, err) ||
+        !stager_waiting(journal, state, in->config, take_waiting, st, err))
+        return false;
     uint64_t now = in->io->world->now_us(in->io);
     if (st->oldest_waiting_us && st->oldest_waiting_us + LAG_US_MAX < now)
         find(st, false, in->live ? "" : "sluice serve, or sluice merge", "the oldest entry has waited for %llu min to be staged",

@@ -26,5 +26,7 @@ struct source_status {
     struct finding findings[FINDINGS_MAX];
     size_t n_findings;
 };
+/* Without what has to read the journal's backlog for it: what waits, and the books. As cheap as the tables are few. */
+bool status_look(struct instance *in, const struct source_config *s, struct source_status *ret, struct err *err);
 bool status_read(struct instance *in, const struct source_config *s, const struct source_books *books,
                  struct source_status *ret, struct err *err);

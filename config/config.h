@@ -69,7 +69,7 @@ struct config {
     uint32_t connections_max;      /* limits.connections */
     uint64_t idle_us, request_us;  /* limits.idle, limits.request */
     unsigned threads;              /* limits.threads: epoll workers */
-    uint64_t drain_us;
+    uint64_t drain_us, stop_us;    /* drain_delay, stop_within */
     bool log_json;
     const char **idle_keys; /* keys in the file that nothing in this version acts on; config_warnings tells of them */
     size_t n_idle_keys;

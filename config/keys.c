@@ -1,6 +1,8 @@
 /* The keys outside of sources, as rows; reading them by their rows. */
 #include "config/internal.h"
 #include "core/clock.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,9 +20,10 @@ const struct key_row config_keys[] = {
     {"listen", KEY_ADDRESS, AT(listen), "127.0.0.1:8080", 0, 0, NULL, "where providers post to; port 0 takes a free one", false},
     {"public_url", KEY_URL, AT(public_url), "", 0, 0, NULL,
      "the address under which providers reach this listener; for schemes that sign the URL, and for registration", false},
-    {"admin.listen", KEY_ADDRESS, AT(admin), "", 0, 0, NULL, "where metrics and health are served", true},
+    {"admin.listen", KEY_ADDRESS, AT(admin), "", 0, 0, NULL, 
+     "where GET /metrics, /livez and /readyz are served; none, where left out; beyond this machine only with a token", false},
     {"admin.token_file", KEY_SECRET, AT(admin_token), "", 0, 0, NULL,
-     "the file with the token that the admin listener asks for", true},
+     "the file with the token that /metrics asks for, as Authorization: Bearer; /livez and /readyz never do", false},
     {"data_dir", KEY_PATH, AT(data_dir), "./data", 0, 0, NULL,
      "the journal and the state; one process at a time writes it", false},
     {"ack", KEY_WORD, NOWHERE, "journal", 0, 0, "journal", "a 2xx is sent after the journal's fdatasync", false},
@@ -53,7 +56,9 @@ const struct key_row config_keys[] = {
      "longest time of one whole request", false},
     {"limits.threads", KEY_NUMBER, AT(threads), "0", 0, 64, NULL, "epoll workers; 0: as many as cores, at most 4", false},
     {"drain_delay", KEY_DURATION, AT(drain_us), "0s", 0, 600 * SECOND, NULL,
-     "how long requests are still taken after SIGTERM", false},
+     "how long requests are still taken after SIGTERM; /readyz says 503 meanwhile", false},
+    {"stop_within", KEY_DURATION, AT(stop_us), "30s", SECOND, 3600 * SECOND, NULL,
+     "longest time of an orderly stop, behind drain_delay; then the process ends with exit code 1", false},
     {"log.format", KEY_WORD, AT(log_json), "logfmt", 0, 0, "logfmt json", "the form of log lines on stderr", false},
     {NULL, 0, 0, 0, NULL, 0, 0, NULL, NULL, false},
 };
@@ -276,6 +281,26 @@ static void check_maps(struct loading *l, const struct yaml_node *root)
     }
 }
 
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    return strcmp(host, "localhost") == 0;
+}
+
+/* What metrics tell of a business is nobody else's: without a token they do not leave the machine. */
+static void check_admin(struct loading *l, const struct yaml_node *n)
+{
+    const struct config *c = l->c;
+    if (n && c->admin.host && !c->admin_token.at && !is_loopback(c->admin.host))
+        report_at(l->r, n, "%s can be reached from other machines: write admin.token_file, or listen on 127.0.0.1 only",
+                  config_shown(l, n, c->admin.host));
+}
+
 void config_read_keys(struct loading *l, const struct yaml_node *root)
 {
     struct config *c = l->c;
@@ -299,6 +324,7 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
     }
+    check_admin(l, node_at(l, root, SPAN_LIT("admin.listen")));
     const struct yaml_node *max = node_at(l, root, SPAN_LIT("journal.max"));
     const struct yaml_node *segment = node_at(l, root, SPAN_LIT("journal.segment"));
     if ((max || segment) && c->journal_max_bytes && c->segment_bytes && c->journal_max_bytes / 2 < c->segment_bytes)

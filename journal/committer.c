@@ -116,8 +116,10 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
         /* What was appended meanwhile has sequences that would leave a gap: it fails too, and its senders try again. */
         also = take_tickets(&l->batches[l->filling]);
         l->next_seq = atomic_load(&l->durable) + 1;
+        l->failed_us = l->journal->opts.io->world->monotonic_us(l->journal->opts.io);
         l->looked_us = 0;
     }
+    l->failure = ok ? (struct err){0} : *err;
     done = take_tickets(b);
     l->committing = false;
     pthread_cond_broadcast(&l->durable_moved);
@@ -152,8 +154,10 @@ void *lane_commit_loop(void *arg)
         struct err err = {0};
         uint64_t began = io->world->monotonic_us(io);
         bool ok = commit(l, b, &err);
+        uint64_t now = io->world->monotonic_us(io);
         atomic_fetch_add(&l->commits, 1);
-        atomic_fetch_add(&l->commit_us, io->world->monotonic_us(io) - began);
+        atomic_fetch_add(&l->commit_us, now - began);
+        histogram_observe(&l->journal->commit_times, now - began);
         settle(l, b, ok, &err);
     }
     close_segment(l);

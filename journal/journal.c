@@ -114,3 +114,8 @@ void journal_stats(const struct journal *cj, struct journal_stats *ret)
     s.free_bytes = left > 0 ? (uint64_t)left : 0;
     *ret = s;
 }
+
+void journal_commit_times(const struct journal *j, struct histogram_snapshot *ret)
+{
+    histogram_snapshot(&j->commit_times, ret);
+}

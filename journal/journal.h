@@ -9,6 +9,7 @@
  * Limits:  journal_opts; appends beyond bytes_max or below reserve_bytes of free disk fail with ERR_FULL before
  *          anything is written. */
 #pragma once
+#include "core/histogram.h"
 #include "core/io.h"
 #include "journal/entry.h"
 
@@ -60,6 +61,14 @@ struct journal_stats {
     uint64_t commits, commit_us;                                  /* batches and their time */
 };
 void journal_stats(const struct journal *j, struct journal_stats *ret);
+/* How long commits took: a batch's write and fdatasync, of both lanes, failed ones included. */
+void journal_commit_times(const struct journal *j, struct histogram_snapshot *ret);
+/* Why entries of the lane are refused now, in words: a limit is reached, or writing fails; false: they are taken.
+ * Full is when LANE_ROOM bytes, or what was refused last if that was more, do not fit. Failing is a lane whose last commit
+ * failed, for LANE_FAILING_US: only another commit can tell that it is over, so whoever sends elsewhere must come back. */
+#define LANE_ROOM UINT64_C(65536)
+#define LANE_FAILING_US UINT64_C(10000000)
+bool lane_trouble(struct lane *l, char *ret_words, size_t n);
 
 /* A reader goes forward through durable entries. Bounded memory: one entry plus a read-ahead block. */
 struct reader;

@@ -48,8 +48,8 @@ void lane_add_segment_locked(struct lane *l, const struct segment *s)
     l->segments[l->n_segments++] = *s;
 }
 
-/* Looks at the limits, at most every SPACE_LOOK_US. */
-static bool has_room_locked(struct lane *l, size_t bytes, struct err *err)
+/* Looks at the limits, at the disk at most every SPACE_LOOK_US. */
+static bool has_room_locked(struct lane *l, uint64_t bytes, struct err *err)
 {
     const struct journal_opts *o = &l->journal->opts;
     uint64_t now = o->io->world->monotonic_us(o->io), total = 0;
@@ -94,7 +94,12 @@ bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct
     pthread_mutex_lock(&l->lock);
     struct batch *b = &l->batches[l->filling];
     bool ok = !l->closing || err_set(err, ERR_DURABLE, "the journal is closing");
-    ok = ok && has_room_locked(l, e->message.body.n + 4096, err) && encode_locked(l, b, e, err);
+    if (ok) {
+        uint64_t bytes = e->message.body.n + 4096;
+        ok = has_room_locked(l, bytes, err);
+        l->refused_bytes = ok ? 0 : bytes;
+    }
+    ok = ok && encode_locked(l, b, e, err);
     if (ok) {
         if (b->last < b->first)
             b->first = l->next_seq;
@@ -107,6 +112,22 @@ bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct
     }
     pthread_mutex_unlock(&l->lock);
     return ok;
+}
+
+bool lane_trouble(struct lane *l, char *ret_words, size_t n)
+{
+    const struct io *io = l->journal->opts.io;
+    struct err err = {0};
+    pthread_mutex_lock(&l->lock);
+    bool bad = l->failure.cls != ERR_NONE && io->world->monotonic_us(io) - l->failed_us < LANE_FAILING_US;
+    if (bad)
+        err = l->failure;
+    else
+        bad = !has_room_locked(l, l->refused_bytes > LANE_ROOM ? l->refused_bytes : LANE_ROOM, &err);
+    pthread_mutex_unlock(&l->lock);
+    if (bad)
+        snprintf(ret_words, n, "%s", err.msg);
+    return bad;
 }
 
 struct waiter {

@@ -41,6 +41,9 @@ struct lane {
     atomic_uint_fast64_t durable;
     bool full;                /* a limit was reached when the disk was last looked at */
     uint64_t looked_us;
+    uint64_t refused_bytes;   /* what did not fit last; 0: what came last did */
+    struct err failure;       /* of the last commit; NONE: it went well */
+    uint64_t failed_us;       /* when, monotonic */
     /* The committer's own: the open segment. */
     int fd;                   /* -1: none; the next commit begins a new one */
     uint64_t end;             /* its durable bytes */
@@ -54,6 +57,7 @@ struct journal {
     char name[40];
     char node[NODE_MAX];
     uint64_t salt; /* of the segments that are begun, and of those whose head is damaged */
+    struct histogram commit_times;
     struct lane lanes[LANE_COUNT];
 };
 

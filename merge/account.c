@@ -4,7 +4,7 @@
 struct adding {
     struct tables *tables;
     sqlite3_stmt *find; /* NULL: the target does not exist yet */
-    uint64_t waiting, ahead;
+    uint64_t waiting, ahead, oldest_us;
     bool pending;
     bool ok;
     struct err *err;
@@ -43,6 +43,28 @@ static bool add_object(void *ctx, const struct staged_object *o)
     if (a->pending && merged)
         a->ahead += o->rows;
     return a->ok;
+}
+
+static bool find_oldest(void *ctx, const struct staged_object *o)
+{
+    struct adding *a = ctx;
+    bool merged = false;
+    a->ok = !a->find || find(a->tables, a->find, o->key, &merged, a->err);
+    if (a->ok && !merged)
+        a->oldest_us = o->at_us;
+    return a->ok && merged;
+}
+
+bool account_oldest(struct tables *t, struct state *s, struct span source, struct span table, uint64_t *ret_us, struct err *err)
+{
+    struct adding a = {.tables = t, .ok = true, .err = err};
+    if (!prepare(t, &a.find, err))
+        return false;
+    bool ok = state_objects_each(s, source, table, find_oldest, &a, err) && a.ok;
+    sqlite3_finalize(a.find);
+    if (ok)
+        *ret_us = a.oldest_us;
+    return ok;
 }
 
 bool account_rows(struct tables *t, struct state *s, struct span source, uint64_t *ret_waiting, uint64_t *ret_merged,

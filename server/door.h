@@ -58,6 +58,7 @@ struct server {
     int listen_fd; /* until the daemon has it: then -1 */
     uint16_t port;
     struct counts counts;
+    struct histogram verify_times, request_times;
     struct seen *seen;
     pthread_mutex_t work_lock;
     struct workspace *idle_work; /* guarded by work_lock */
@@ -95,6 +96,7 @@ struct request {
     struct server *server;
     struct MHD_Connection *connection;
     struct link *link;
+    uint64_t began_us; /* monotonic: its request line was there */
     struct door_source *source; /* NULL: unknown */
     size_t source_index;
     enum phase phase;
@@ -118,7 +120,8 @@ struct request {
 /* ---- link.c ---- */
 void link_notify(void *server, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code);
 struct link *link_of(struct MHD_Connection *c);
-void link_deadline(struct server *s, struct link *l, uint64_t within_us, bool only_earlier); /* within UINT64_MAX: none */
+/* within UINT64_MAX: none. Returns the monotonic time that it counted from (0 for none), so that its callers read no clock. */
+uint64_t link_deadline(struct server *s, struct link *l, uint64_t within_us, bool only_earlier);
 void *sweep_loop(void *server);
 /* Sleeps, or wakes at once when the server stops; false: stop. */
 bool server_sleep(struct server *s, uint64_t us);

@@ -224,8 +224,11 @@ static enum verdict verify(struct request *r, struct workspace *w, struct verify
         buf_addc(&w->text, '?');
         buf_adds(&w->text, query);
     }
+    const struct io *io = r->server->io;
+    uint64_t began = io->world->monotonic_us(io);
     enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
                                     found);
+    histogram_observe(&r->server->verify_times, io->world->monotonic_us(io) - began);
     if (v == VERDICT_OK)
         atomic_store(&source->last_used_us[found->secret_index], r->verified_us);
     return v;

@@ -55,13 +55,14 @@ void link_notify(void *server, struct MHD_Connection *c, void **context, enum MH
     *context = NULL;
 }
 
-void link_deadline(struct server *s, struct link *l, uint64_t within_us, bool only_earlier)
+uint64_t link_deadline(struct server *s, struct link *l, uint64_t within_us, bool only_earlier)
 {
-    uint64_t at = within_us == UINT64_MAX ? UINT64_MAX : monotonic(s) + within_us;
+    uint64_t now = within_us == UINT64_MAX ? 0 : monotonic(s), at = within_us == UINT64_MAX ? UINT64_MAX : now + within_us;
     pthread_mutex_lock(&s->link_lock);
     if (!only_earlier || at < l->deadline_us)
         l->deadline_us = at;
     pthread_mutex_unlock(&s->link_lock);
+    return now;
 }
 
 bool server_sleep(struct server *s, uint64_t us)

@@ -26,7 +26,7 @@ void *request_begin(void *server, const char *url, struct MHD_Connection *c)
     buf_init(&r->body, s->config->body_bytes_max);
     buf_init(&r->blanked, 1 << 20);
     atomic_fetch_add(&s->requests, 1);
-    link_deadline(s, r->link, s->config->request_us, true);
+    r->began_us = link_deadline(s, r->link, s->config->request_us, true);
     return r;
 }
 
@@ -148,7 +148,9 @@ void request_end(void *server, struct MHD_Connection *c, void **request, enum MH
         return;
     *request = NULL;
     request_finish(r, OUT_ABORTED); /* unless it has an outcome already */
-    link_deadline(s, r->link, s->config->idle_us + s->config->request_us, false);
+    uint64_t now = link_deadline(s, r->link, s->config->idle_us + s->config->request_us, false);
+    if (r->phase == PHASE_ANSWERED || r->phase == PHASE_LINGERING)
+        histogram_observe(&s->request_times, now - r->began_us);
     gather_release(r);
     buf_release(&r->blanked);
     free(r->headers);

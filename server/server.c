@@ -263,14 +263,19 @@ static void free_sources(struct server *s)
     free(s->sources);
 }
 
+void server_drain(struct server *s)
+{
+    if (s && s->daemon)
+        stop_daemon(s);
+}
+
 void server_stop(struct server **server)
 {
     struct server *s = *server;
     struct err err = {0};
     if (!s)
         return;
-    if (s->daemon)
-        stop_daemon(s);
+    server_drain(s);
     stop_threads(s);
     if (s->snapshot && !server_flush_books(s, &err))
         log_warn("the last second of the books could not be written; the journal's part is counted at the next start",
@@ -327,6 +332,25 @@ uint64_t server_unknown_source(const struct server *cs)
     uint64_t n = s->counts.unknown;
     pthread_mutex_unlock(&s->counts.lock);
     return n;
+}
+
+void server_times(const struct server *s, struct histogram_snapshot *ret_verify, struct histogram_snapshot *ret_request)
+{
+    histogram_snapshot(&s->verify_times, ret_verify);
+    histogram_snapshot(&s->request_times, ret_request);
+}
+
+const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us)
+{
+    uint64_t retire;
+    for (size_t k = 0; k < s->n_sources; k++) {
+        const struct door_source *d = &s->sources[k];
+        if (!d->verifier || !span_eqz(source, d->config->name) || i >= verifier_secrets(d->verifier))
+            continue;
+        *ret_last_used_us = atomic_load(&d->last_used_us[i]);
+        return verifier_secret(d->verifier, i, &retire);
+    }
+    return NULL;
 }
 
 void server_warnings(const struct server *s, struct buf *out)

@@ -26,7 +26,10 @@ struct server_opts {
     const struct io *io;
 };
 bool server_start(const struct server_opts *o, struct server **ret, struct err *err);
-void server_stop(struct server **s);
+/* The first part of a stop: requests are still taken for drain_delay, then no more; returns when those in flight are answered.
+ * Everything but a delivery can still be asked of the server. By the thread that stops it. NULL: nothing. */
+void server_drain(struct server *s);
+void server_stop(struct server **s); /* drains, unless that is done */
 uint16_t server_port(const struct server *s); /* the bound port */
 
 struct source_counts { /* since the server started */
@@ -38,6 +41,10 @@ struct source_counts { /* since the server started */
 };
 bool server_counts(const struct server *s, struct span source, struct source_counts *ret);
 uint64_t server_unknown_source(const struct server *s); /* requests to no source of ours (404) */
+/* How long verifications took, and whole requests: from the request line to the end of the answer, where there was one. */
+void server_times(const struct server *s, struct histogram_snapshot *ret_verify, struct histogram_snapshot *ret_request);
+/* The id of the source's i-th secret, and when it last verified a delivery since the start (0: not). NULL: not so many. */
+const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us);
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
 /* Warnings of start-up: sources that cannot judge, verification: none. One per line. */

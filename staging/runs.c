@@ -144,6 +144,22 @@ bool state_runs_each(struct state *s, struct span source, int64_t limit, bool (*
     return ok;
 }
 
+bool state_pulled_each(struct state *s, struct span source, void (*each)(void *ctx, struct span table, uint64_t finished_us),
+                       void *ctx, struct err *err)
+{
+    sqlite3_stmt *st;
+    bool row = true;
+    if (!db_prepare(&s->db, &st,
+                    "SELECT tbl, max(finished_us) FROM runs WHERE source = ? AND status = 'completed' GROUP BY tbl ORDER BY tbl",
+                    err))
+        return false;
+    bool ok = db_bind(&s->db, st, err, "S", source);
+    while (ok && (ok = db_step(&s->db, st, &row, err)) && row)
+        each(ctx, db_col(st, 0), (uint64_t)sqlite3_column_int64(st, 1));
+    sqlite3_finalize(st);
+    return ok;
+}
+
 bool state_runs_forget(struct state *s, uint64_t before_us, struct err *err)
 {
     return db_run(&s->db, err, "DELETE FROM runs WHERE finished_us > 0 AND finished_us < ?", "u", before_us);

@@ -101,6 +101,9 @@ bool state_run_get(struct state *s, struct span source, struct span table, struc
 /* Newest first; `source` empty: all. */
 bool state_runs_each(struct state *s, struct span source, int64_t limit, bool (*each)(void *ctx, const struct run_record *r),
                      void *ctx, struct err *err);
+/* For each table that was ever pulled to its end ("": the feed), when the last such pull finished. */
+bool state_pulled_each(struct state *s, struct span source, void (*each)(void *ctx, struct span table, uint64_t finished_us),
+                       void *ctx, struct err *err);
 /* Forgets runs that finished before. */
 bool state_runs_forget(struct state *s, uint64_t before_us, struct err *err);
 /* Appends the watermark to out; *ret_found false: none. */

@@ -146,7 +146,15 @@ def commands_are_documented():
     return ["docs/commands.md lacks `sluice %s`" % w for w in words if "sluice %s" % w not in page]
 
 
+def metrics_are_documented():
+    families = re.findall(r'^    \{"(sluice_[a-z_]+)", "[a-z]+"', read("cli/metrics.c"), flags=re.M)
+    named = set(re.findall(r"^\| `(sluice_[a-z_]+)[`{]", read("docs/metrics.md"), flags=re.M)) - {"sluice_metrics_complete"}
+    return ["cli/metrics.c has no families"] * (not families) + \
+           ["docs/metrics.md lacks %s" % f for f in families if f not in named] + \
+           ["docs/metrics.md names %s, which is not there" % n for n in sorted(named) if n not in families]
+
+
 for check in (layers, banned, lengths, headers_are_manuals, no_providers_in_c, leftovers, linked_is_listed,
-              commands_are_documented):
+              commands_are_documented, metrics_are_documented):
     report(check.__name__, check())
 sys.exit(failed)

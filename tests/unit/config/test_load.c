@@ -41,6 +41,7 @@ START_TEST(one_source_is_enough)
     ck_assert_uint_eq(c->request_us, 60 * SECOND);
     ck_assert(c->threads >= 1 && c->threads <= 4);
     ck_assert_uint_eq(c->drain_us, 0);
+    ck_assert_uint_eq(c->stop_us, 30 * SECOND);
     ck_assert(!c->log_json);
     ck_assert_uint_eq(c->n_idle_keys, 0);
     ck_assert_uint_eq(c->n_sources, 1);

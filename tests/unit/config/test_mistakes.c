@@ -35,6 +35,19 @@ static const struct {
     {"limits: {connections: many}\n" DEMO, "sluice.yaml:1:23: limits.connections: 'many' is no whole number (default 4096)"},
     {"limits: {connections: 0}\n" DEMO, "sluice.yaml:1:23: limits.connections: 0 is too small: at least 1 (default 4096)"},
     {"journal: {max: 64MiB}\n" DEMO, "sluice.yaml:1:16: journal.max: journal.max must hold at least two segments of journal.segment"},
+    {"admin: {listen: \"0.0.0.0:9\"}\n" DEMO, "sluice.yaml:1:17: admin.listen: 0.0.0.0 can be reached from other machines: write "
+     "admin.token_file, or listen on 127.0.0.1 only"},
+    {"admin: {listen: \"192.168.1.7:9\"}\n" DEMO, "sluice.yaml:1:17: admin.listen: 192.168.1.7 can be reached from other machines: write "
+     "admin.token_file, or listen on 127.0.0.1 only"},
+    {"admin: {listen: \"[::]:9\"}\n" DEMO, "sluice.yaml:1:17: admin.listen: :: can be reached from other machines: write "
+     "admin.token_file, or listen on 127.0.0.1 only"},
+    {"admin: {listen: \"[2001:db8::1]:9\"}\n" DEMO, "sluice.yaml:1:17: admin.listen: 2001:db8::1 can be reached from other machines: write "
+     "admin.token_file, or listen on 127.0.0.1 only"},
+    {"admin: {listen: \"admin.example.com:9\"}\n" DEMO, "sluice.yaml:1:17: admin.listen: admin.example.com can be reached from other machines: write "
+     "admin.token_file, or listen on 127.0.0.1 only"},
+    {"admin: {listen: \"128.0.0.1:9\"}\n" DEMO, "sluice.yaml:1:17: admin.listen: 128.0.0.1 can be reached from other machines: write "
+     "admin.token_file, or listen on 127.0.0.1 only"},
+    {"stop_within: 0s\n" DEMO, "sluice.yaml:1:14: stop_within: 0s is too small: at least 1s (default 30s)"},
     {"log: {format: jsn}\n" DEMO, "sluice.yaml:1:15: log.format: 'jsn' is not one of logfmt, json (did you mean json?)"},
     {"staging: {objects: {url: \"s3://b/p\"}}\n" DEMO,
      "sluice.yaml:1:26: staging.objects.url: 's3://b/p': this version stages to folders only; write file://./data/staging"},

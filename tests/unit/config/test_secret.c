@@ -293,6 +293,10 @@ START_TEST(risks_are_warned_of)
          " holds does not look like one: it does not match ^[sr]k_(live|test)_\n"},
         {"sources: {demo: {config: {api_key: {file: ./open}}}}\n", "! demo: config.api_key: others can read or change "},
         {"admin: {listen: \"127.0.0.1:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches 127.0.0.1:9 may read it\n"},
+        {"admin: {listen: \"0.0.0.0:9\", token_file: ./open}\nsources: {demo: }\n", "! admin.token_file: others can read or change "},
+        {"admin: {listen: \"[::1]:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches ::1:9 may read it\n"},
+        {"admin: {listen: \"127.1.2.3:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches 127.1.2.3:9 may read it\n"},
+        {"admin: {listen: \"localhost:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches localhost:9 may read it\n"},
         {"retention: {runs: 1d}\nsources: {demo: }\n", "! retention.runs: read, but nothing in this version acts on it\n"},
         {"sources: {a: {manifest: generic, secrets: [{file: ./s}], verify: {v: {algorithm: hmac-sha1, signature: {header: X-S, encoding: "
          "base64}, signed: \"{url}{body}\"}}}}\n",

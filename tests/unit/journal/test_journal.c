@@ -201,6 +201,56 @@ START_TEST(limits_are_told_before_anything_is_written)
 }
 END_TEST
 
+START_TEST(trouble_is_told_while_it_lasts)
+{
+    struct disk *d = disk_new(1);
+    const struct io *io = disk_io(d);
+    struct journal_opts o = opts_of(d);
+    struct journal *j = NULL;
+    struct err err = {0};
+    struct histogram_snapshot times;
+    char why[200] = "";
+    uint64_t seq = 0;
+    static char large[100000];
+    o.bytes_max = 200000;
+    o.reserve_bytes = 1000;
+    o.entry_bytes_max = 150000;
+    ck_assert(journal_open(&o, &j, &err));
+    struct lane *lane = journal_lane(j, LANE_EVENTS);
+    struct entry e = entry_of((struct span){large, sizeof large});
+    ck_assert(!lane_trouble(lane, why, sizeof why));
+    ck_assert(lane_append_wait(lane, &e, &seq, &err));
+    ck_assert(!lane_trouble(lane, why, sizeof why));
+    ck_assert(!lane_append_wait(lane, &e, &seq, &err));
+    ck_assert(lane_trouble(lane, why, sizeof why)); /* the room is there, but not for what was refused */
+    ck_assert_ptr_nonnull(strstr(why, "limit of 200000 bytes"));
+    ck_assert(append(j, 1, &seq)); /* a small one is taken, so it was not for good */
+    ck_assert(!lane_trouble(lane, why, sizeof why));
+    disk_set_free(d, 999);
+    io->world->sleep_us(io, 1000000);
+    ck_assert(lane_trouble(lane, why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "reserve of 1000 bytes"));
+    disk_set_free(d, 2000);
+    io->world->sleep_us(io, 1000000);
+    ck_assert(!lane_trouble(lane, why, sizeof why));
+    disk_fail_at(d, 1, DISK_EIO, true);
+    ck_assert(!append(j, 2, &seq));
+    ck_assert(lane_trouble(lane, why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "Input/output error"));
+    disk_fail_at(d, 0, DISK_EIO, false);
+    ck_assert(lane_trouble(lane, why, sizeof why)); /* nothing has shown yet that it is over */
+    io->world->sleep_us(io, LANE_FAILING_US);
+    ck_assert(!lane_trouble(lane, why, sizeof why)); /* time to try again */
+    ck_assert(append(j, 2, &seq));
+    ck_assert(!lane_trouble(lane, why, sizeof why));
+    journal_commit_times(j, &times);
+    ck_assert_uint_eq(times.count, 4); /* the failed one, too */
+    ck_assert_uint_gt(times.sum_us, 0);
+    journal_close(&j);
+    disk_free(&d);
+}
+END_TEST
+
 START_TEST(a_copy_draws_a_lineage_of_its_own)
 {
     struct disk *d = disk_new(1);
@@ -270,6 +320,7 @@ CHECK_SUITE("journal", t)
     tcase_add_test(t, broken_fields_are_refused);
     tcase_add_test(t, old_segments_go_and_readers_go_on);
     tcase_add_test(t, limits_are_told_before_anything_is_written);
+    tcase_add_test(t, trouble_is_told_while_it_lasts);
     tcase_add_test(t, a_copy_draws_a_lineage_of_its_own);
     tcase_add_test(t, readonly_changes_nothing);
 }

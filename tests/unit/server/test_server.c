@@ -645,6 +645,55 @@ START_TEST(many_clients_at_once)
 }
 END_TEST
 
+START_TEST(times_are_observed)
+{
+    struct histogram_snapshot verify, request;
+    ck_assert_uint_eq(deliver(&w, "demo", EVENT, "evt_1").status, 200);
+    ck_assert_uint_eq(deliver(&w, "demo", EVENT, "evt_1").status, 200); /* a duplicate is verified, too */
+    ck_assert_uint_eq(deliver(&w, "open", EVENT, "evt_1").status, 200); /* verifies nothing */
+    ck_assert_uint_eq(deliver(&w, "nobody", EVENT, "evt_1").status, 404);
+    for (int i = 0; i < 2000; i++) { /* a request ends a moment after its answer is there */
+        server_times(w.server, &verify, &request);
+        if (request.count == 4)
+            break;
+        usleep(1000);
+    }
+    ck_assert_uint_eq(request.count, 4);
+    ck_assert_uint_eq(verify.count, 2);
+    ck_assert_uint_ge(request.sum_us, verify.sum_us);
+    ck_assert_uint_lt(request.sum_us, 60000000);
+}
+END_TEST
+
+START_TEST(secrets_are_told_by_their_ids)
+{
+    char id[SECRET_ID_MAX];
+    uint64_t used = 7;
+    secret_id(SPAN_LIT(SECRET), id);
+    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &used), id);
+    ck_assert_uint_eq(used, 0);
+    ck_assert_uint_eq(deliver(&w, "demo", EVENT, "evt_1").status, 200);
+    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &used), id);
+    ck_assert_uint_gt(used, 0);
+    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("demo"), 1, &used));
+    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("open"), 0, &used));
+    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("nobody"), 0, &used));
+}
+END_TEST
+
+START_TEST(a_drained_server_can_be_asked)
+{
+    ck_assert_uint_eq(deliver(&w, "demo", EVENT, "evt_1").status, 200);
+    server_drain(w.server);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(server_port(w.server)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    ck_assert_int_ne(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    close(fd);
+    ck_assert_uint_eq(counts_of(&w, "demo").by_outcome[OUT_ACCEPTED], 1);
+    server_drain(w.server); /* and server_stop drains no second time */
+}
+END_TEST
+
 START_TEST(stopping_answers_what_is_in_flight)
 {
     pthread_t threads[CLIENTS];
@@ -719,6 +768,9 @@ int main(void)
     tcase_add_test(c, books_balance_over_restarts);
     tcase_add_test(c, the_last_use_of_a_secret_is_known);
     tcase_add_test(c, many_clients_at_once);
+    tcase_add_test(c, times_are_observed);
+    tcase_add_test(c, secrets_are_told_by_their_ids);
+    tcase_add_test(c, a_drained_server_can_be_asked);
     tcase_add_test(c, stopping_answers_what_is_in_flight);
     tcase_add_test(c, a_port_in_use_is_said);
     SRunner *r = srunner_create(s);
