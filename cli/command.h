@@ -39,6 +39,7 @@ enum command_needs {
     NEEDS_INSTANCE = 2,  /* the data directory: through the server, or alone */
     NEEDS_WRITE = 4,     /* with NEEDS_INSTANCE: appends to the journal or changes state: takes the lock when alone */
     LOCAL_ONLY = 8,      /* never sent to a server (serve, init, …) */
+    ASKS_SERVER = 32,    /* with LOCAL_ONLY: sends a part of itself to a running server, where it sees in->live */
     ASKS_FIRST = 16      /* destructive: run once without --yes it prints what goes and exits; main asks and runs it with --yes */
 };
 struct command {

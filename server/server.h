@@ -40,5 +40,11 @@ bool server_counts(const struct server *s, struct span source, struct source_cou
 uint64_t server_unknown_source(const struct server *s); /* requests to no source of ours (404) */
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
+/* Appends the newest rejected requests that are kept of a source as a JSON list, the newest first (server/rejected.h). */
+bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out);
+/* The source's address as its provider knows it, for schemes that sign it; "" where none is configured. The caller frees it. */
+char *server_public_url(const struct config *c, const struct source_config *s);
+/* The same with the query of a request's target, into out (cleared); empty where there is no address. */
+void server_signed_url(const char *public_url, struct span target, struct buf *out);
 /* Warnings of start-up: sources that cannot judge, verification: none. One per line. */
 void server_warnings(const struct server *s, struct buf *out);
