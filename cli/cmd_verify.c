@@ -63,8 +63,8 @@ static enum verdict cannot_judge(struct judge *j, const struct captured *c)
                  "cannot be judged: it was answered before its body was read, and a signature is made over the body");
     else
         snprintf(step->text, sizeof step->text,
-                 "cannot be judged, as its body was cut: %s of %s bytes are there (of a refused request at most %zu KiB are kept), "
-                 "and a signature is made over all of them",
+                 "cannot be judged, as its body was cut: %s of %s bytes are there (of a refused request at most %zu KiB are "
+                 "kept), and a signature is made over all of them",
                  thousands(c->message.body.n, kept), thousands(c->body_bytes, came), REJECTED_BODY_MAX / 1024);
     return VERDICT_CANNOT_JUDGE;
 }
