@@ -22,6 +22,7 @@
 #define NAMES_MAX 9999
 #define PATH_BYTES 4096
 #define LOOK_US UINT64_C(100000)
+#define TIMEOUT_MAX_US (UINT64_C(7) * 86400 * 1000000)
 #define DEFAULT_LISTEN "127.0.0.1:8787"
 
 struct capture {
@@ -137,14 +138,17 @@ static void summarize(struct capture *c, const struct http_message *m)
         buf_addf(b, ",\"headers\":%zu,\"body_bytes\":%zu}\n", m->n_headers, m->body.n);
         return;
     }
-    buf_adds(b, m->method);
+    add_visible(b, m->method);
     buf_addc(b, ' ');
-    for (size_t i = 0; i < path.n; i++) /* a terminal would obey control characters */
-        buf_addc(b, (unsigned char)path.p[i] < 0x20 || path.p[i] == 0x7f ? '?' : path.p[i]);
+    add_visible(b, path);
     buf_addf(b, "%s   %s bytes, %zu headers\n", query.p ? "?…" : "", thousands(m->body.n, bytes), m->n_headers);
-    for (size_t i = 0; i < m->n_headers; i++)
-        if (signature_like(m->headers[i].name))
-            buf_addf(b, "  %.*s (%zu bytes)\n", SPAN_ARG(m->headers[i].name), m->headers[i].value.n);
+    for (size_t i = 0; i < m->n_headers; i++) {
+        if (!signature_like(m->headers[i].name))
+            continue;
+        buf_addz(b, "  ");
+        add_visible(b, m->headers[i].name);
+        buf_addf(b, " (%zu bytes)\n", m->headers[i].value.n);
+    }
 }
 
 /* ---- one request ---- */
@@ -374,8 +378,8 @@ int cmd_capture(struct instance *in, const struct command_args *a, const struct 
     uint64_t timeout_us = 0;
     if (!command_options(a, io, "capture", spec, none, 0, 0, &n))
         return EXIT_USAGE;
-    if (!clock_parse_duration(span_of(timeout), &timeout_us) || !timeout_us) {
-        fprintf(io->err, "sluice capture: --timeout '%s' is no duration; write 30s, 10m or 1h\n", timeout);
+    if (!clock_parse_duration(span_of(timeout), &timeout_us) || !timeout_us || timeout_us > TIMEOUT_MAX_US) {
+        fprintf(io->err, "sluice capture: --timeout '%s' is no duration up to 7d; write 30s, 10m or 1h\n", timeout);
         return EXIT_USAGE;
     }
     struct capture c = {.io = io, .world = in->io, .json = a->json, .file_fd = -1, .listen_fd = -1};

@@ -144,13 +144,19 @@ static void print_advice(const struct judge *j, const struct captured *c, enum v
 static void print_head(const struct judge *j, const struct captured *c, FILE *to)
 {
     char at[CLOCK_TEXT_MAX], today[CLOCK_TEXT_MAX], bytes[32];
+    struct buf line;
+    buf_init(&line, 1 << 20);
+    add_visible(&line, c->message.method);
+    buf_addc(&line, ' ');
+    add_visible(&line, c->message.url);
     clock_iso_s(c->now_us, at);
     clock_date(j->now_us, today);
     if (c->outcome.n && strncmp(at, today, 10) == 0)
         fprintf(to, "rejected %.8s   ", at + 11);
     else if (c->outcome.n)
         fprintf(to, "rejected %.10s %.8s   ", at, at + 11);
-    fprintf(to, "%.*s %.*s   ", SPAN_ARG(c->message.method), SPAN_ARG(c->message.url));
+    fprintf(to, "%s   ", buf_z(&line));
+    buf_release(&line);
     if (c->body_cut && !c->body_bytes)
         fprintf(to, "body not read\n");
     else

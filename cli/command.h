@@ -69,5 +69,7 @@ int command_fail(const struct command_io *io, const struct err *err);
 const char *glyph_ok(const struct command_io *io);
 const char *glyph_warn(const struct command_io *io);
 const char *glyph_bad(const struct command_io *io);
+/* Appends what somebody else wrote; a byte that a terminal might obey becomes a question mark. */
+void add_visible(struct buf *out, struct span s);
 /* 1,234,567 */
 const char *thousands(uint64_t n, char out[32]);

@@ -199,6 +199,11 @@ def refused_and_looked_at():
         shown_before_long(s, "(never used)")
         assert post(s, event("cus_2")) == 200
         shown_before_long(s, " s ago)")
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo?\x1b[31m\x9b", "evt_1", body, key=key)) in (400, 401)
+        assert "\x1b" not in s.run("verify", "demo", "--last-rejected", code=1)[0] + s.run("status", code=None)[0]
+        s.stop()
+        s.write("data/rejected/demo.json", json.dumps([r for r in kept(s) if r["url"] == "/in/demo"]))
+        s.start()
         # What was refused since comes first.
         assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_old", body, timestamp=int(time.time()) - 4000)) == 401
         both = [json.loads(line) for line in s.run("verify", "demo", "--last-rejected", "-n", "5", "--json", code=1)[0].splitlines()]
