@@ -1,4 +1,5 @@
 #include "cli/captured.h"
+#include "core/clock.h"
 #include "core/codec.h"
 #include <openssl/crypto.h>
 
@@ -104,6 +105,24 @@ static bool take_numbers(struct captured *c, struct err *err)
     return true;
 }
 
+/* What is there only in a request that was kept by Sluice itself. */
+static bool take_kept(struct captured *c, struct err *err)
+{
+    struct json bytes = json_get(c->json, SPAN_LIT("body_bytes"));
+    int64_t n = 0;
+    uint64_t at = 0;
+    c->outcome = take_text(c, json_get(c->json, SPAN_LIT("outcome")));
+    c->blanked = json_get(c->json, SPAN_LIT("blanked")).type == JSON_TRUE;
+    struct span received = take_text(c, json_get(c->json, SPAN_LIT("received_at")));
+    if (received.p && clock_parse_iso(received, &at) && at / 1000000 == c->now_us / 1000000)
+        c->now_us = at; /* the same moment, more exactly */
+    if (bytes.type != JSON_NONE && bytes.type != JSON_NULL && (!json_int64(bytes, &n) || n < 0))
+        return err_set(err, ERR_INPUT, "`body_bytes` must be the length of the body as it came");
+    c->body_bytes = (uint64_t)n;
+    c->body_cut = bytes.type == JSON_NULL || (bytes.type != JSON_NONE && c->body_bytes > c->message.body.n);
+    return true;
+}
+
 bool captured_read(struct json json, struct captured *ret, struct err *err)
 {
     *ret = (struct captured){.json = json};
@@ -119,7 +138,7 @@ bool captured_read(struct json json, struct captured *ret, struct err *err)
     if (!ret->message.url.p)
         ret->message.url = SPAN_LIT("/");
     bool ok = take_headers(ret, err) && take_body(ret, err) && take_secrets(ret, "secrets", err) &&
-              take_secrets(ret, "public_keys", err) && take_numbers(ret, err);
+              take_secrets(ret, "public_keys", err) && take_numbers(ret, err) && take_kept(ret, err);
     if (!ok) {
         captured_release(ret);
         return false;

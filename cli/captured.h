@@ -3,6 +3,7 @@
  *   {"method": "POST", "url": "/in/stripe", "headers": [["Name", "value"], …], "body_base64": "…",
  *    "now_unix": 1760000000, "tolerance_seconds": 300, "secrets": ["…"], "public_keys": ["…"], "aux": {"name": "value"},
  *    "expect": "ok", "also_acceptable": ["malformed"], "description": "…"}
+ * A request that Sluice kept itself (server/record.h) also has received_at, outcome, body_bytes and blanked.
  * Only headers and a body (`body_base64`, or `body` as text) have to be there; headers may also be an object.
  * Threads: plain values. Life: captured_read -> use -> captured_release. Spans borrow it and the text it was read from. */
 #pragma once
@@ -24,6 +25,10 @@ struct captured {
     struct scope_pair aux[CAPTURED_AUX_MAX];
     size_t n_aux;
     uint64_t now_us, tolerance_us; /* now_us 0: not said; tolerance_us UINT64_MAX: the manifest's */
+    struct span outcome;           /* of one that was refused: how; else empty */
+    bool body_cut;                 /* the body is not all there */
+    uint64_t body_bytes;           /* how long it was; 0: not known */
+    bool blanked;                  /* what a scheme looks at was blanked */
 };
 bool captured_read(struct json json, struct captured *ret, struct err *err);
 void captured_release(struct captured *c); /* wipes the secrets */

@@ -106,6 +106,12 @@ const char *glyph_bad(const struct command_io *io)
     return io->utf8 ? "✗" : "X";
 }
 
+void add_visible(struct buf *out, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        buf_addc(out, s.p[i] >= 0x20 && s.p[i] < 0x7f ? s.p[i] : '?');
+}
+
 const char *thousands(uint64_t n, char out[32])
 {
     char digits[24];

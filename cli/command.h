@@ -39,6 +39,7 @@ enum command_needs {
     NEEDS_INSTANCE = 2,  /* the data directory: through the server, or alone */
     NEEDS_WRITE = 4,     /* with NEEDS_INSTANCE: appends to the journal or changes state: takes the lock when alone */
     LOCAL_ONLY = 8,      /* never sent to a server (serve, init, …) */
+    ASKS_SERVER = 32,    /* with LOCAL_ONLY: sends a part of itself to a running server, where it sees in->live */
     ASKS_FIRST = 16      /* destructive: run once without --yes it prints what goes and exits; main asks and runs it with --yes */
 };
 struct command {
@@ -68,5 +69,7 @@ int command_fail(const struct command_io *io, const struct err *err);
 const char *glyph_ok(const struct command_io *io);
 const char *glyph_warn(const struct command_io *io);
 const char *glyph_bad(const struct command_io *io);
+/* Appends what somebody else wrote; a byte that a terminal might obey becomes a question mark. */
+void add_visible(struct buf *out, struct span s);
 /* 1,234,567 */
 const char *thousands(uint64_t n, char out[32]);

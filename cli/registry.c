@@ -58,10 +58,20 @@ const struct command commands[] = {
      NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL, cmd_dead_drop},
     {"verify", NULL, "SOURCE", "is a captured request genuine, and if not, at which step not",
      "  --request FILE   one request as JSON (method, url, headers, body_base64, now_unix)\n"
+     "  --last-rejected  the request of this source that the server refused last, at its time of receipt\n"
+     "  -n N             with it: the last N, the newest first\n"
      "  --vectors FILE   a list of requests with the outcome expected of each\n"
      "  --manifest FILE  a manifest that is not installed\n\n"
-     "  Without secrets in the file those of the configured source are used.",
-     LOCAL_ONLY, "--request --vectors", cmd_verify},
+     "  Without secrets in the file those of the configured source are used, as they are now.\n"
+     "  Exits 1 when a request is not found genuine.",
+     LOCAL_ONLY | ASKS_SERVER, "--request --vectors", cmd_verify},
+    {"capture", NULL, "", "take one request on a port of its own and keep it as a file for verify",
+     "  --listen ADDR:PORT  where (default 127.0.0.1:8787; port 0 takes a free one)\n"
+     "  --out FILE          the file (default captured.json); never overwrites: captured-2.json, …\n"
+     "  --timeout DURATION  how long to wait (default 10m)\n\n"
+     "  Any method, any path, answered 200; nothing is journalled. The file holds the request as it came, credentials\n"
+     "  included, and only its owner can read it (0600).",
+     LOCAL_ONLY, NULL, cmd_capture},
     {"transform", NULL, "SOURCE", "which rows an event becomes",
      "  --data FILE      the event's body (- is stdin)\n"
      "  --header N:V     a header, may be given several times\n"

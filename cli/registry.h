@@ -24,6 +24,7 @@ COMMAND_FUNCTION(cmd_dead_retry);
 COMMAND_FUNCTION(cmd_dead_drop);
 COMMAND_FUNCTION(cmd_trace);
 COMMAND_FUNCTION(cmd_verify);
+COMMAND_FUNCTION(cmd_capture);
 COMMAND_FUNCTION(cmd_transform);
 COMMAND_FUNCTION(cmd_send);
 COMMAND_FUNCTION(cmd_prove);

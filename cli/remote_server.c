@@ -92,7 +92,8 @@ static void words_free(char **words, size_t n)
 static int run_words(struct session *s, const struct command_io *io, char **words, size_t n)
 {
     const struct command *cmd = command_find(words[0], *words[1] ? words[1] : NULL);
-    if (!cmd || !(cmd->needs & NEEDS_INSTANCE) || (cmd->needs & LOCAL_ONLY)) {
+    bool whole = cmd && (cmd->needs & NEEDS_INSTANCE) && !(cmd->needs & LOCAL_ONLY);
+    if (!cmd || (!whole && !(cmd->needs & ASKS_SERVER))) {
         fprintf(io->err, "sluice: the running server has no command '%s'; is it another version?\n", words[0]);
         return EXIT_USAGE;
     }

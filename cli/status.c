@@ -60,7 +60,8 @@ static void look_at_push(struct source_status *st)
         return;
     }
     uint64_t rejected = genuine_looking(c), accepted = c->by_outcome[OUT_ACCEPTED] + c->by_outcome[OUT_DUPLICATE];
-    snprintf(next, sizeof next, "compare the endpoint's secret at the provider with the one in sluice.yaml");
+    snprintf(next, sizeof next, "sluice verify %s --last-rejected; most often the provider's endpoint has another secret",
+             s->name);
     if (rejected && c->last_rejected_us > c->last_accepted_us && (!accepted || rejected > accepted))
         find(st, true, next, "deliveries are being rejected: %llu of %llu since the start, the last as %s",
              (unsigned long long)rejected, (unsigned long long)(rejected + accepted), outcome_name(c->last_rejected));

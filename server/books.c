@@ -199,6 +199,10 @@ void *book_loop(void *server)
         struct err err = {0};
         if (!server_flush_books(s, &err))
             log_limited(&limit, LOG_WARN, "the books could not be written; tried again in a second", "error=\"%s\"", err.msg);
+        static struct log_limit rejected_limit;
+        if (!rejected_write(s->rejected, false, &err))
+            log_limited(&rejected_limit, LOG_WARN, "the rejected requests could not be written; tried again later",
+                        "error=\"%s\"", err.msg);
     }
     return NULL;
 }

@@ -3,11 +3,14 @@
  * server.c  start and stop           link.c    connections and their deadlines     request.c  one request's way
  * gather.c  headers, framing, body   judge.c   what a complete request is          answer.c   what it is told
  * books.c   books and marks on disk  counts.c  the counters                        seen.c     duplicates
+ * rejected.c  what was refused, to be looked at
  *
  * Threads: libmicrohttpd's workers run requests; the lane's committer completes their tickets; `sweeper` closes connections whose
- * time is up; `bookkeeper` writes the books every second. Locks are leaves: none is taken while another is held. */
+ * time is up; `bookkeeper` writes the books and what was refused every second. Locks are leaves: none is taken while another
+ * is held. */
 #pragma once
 #include "server/counts.h"
+#include "server/rejected.h"
 #include "server/seen.h"
 #include "server/server.h"
 #include "server/verify.h"
@@ -60,6 +63,7 @@ struct server {
     struct counts counts;
     struct histogram verify_times, request_times;
     struct seen *seen;
+    struct rejected *rejected;
     pthread_mutex_t work_lock;
     struct workspace *idle_work; /* guarded by work_lock */
     pthread_mutex_t link_lock;
@@ -111,7 +115,9 @@ struct request {
     struct http_header *headers; /* borrow the connection's memory until the request is over */
     struct buf body;
     uint64_t charged; /* of the budget */
+    uint64_t declared;  /* length of the body; UINT64_MAX: chunked */
     struct buf blanked; /* what stands in place of credentials */
+    bool signature_blanked; /* among it what a scheme looks at */
     struct hash128 dedupe;
     uint64_t verified_us;
     bool stored;
@@ -136,6 +142,9 @@ struct door_source *source_of(struct server *s, struct span url, size_t *ret_ind
 /* ---- judge.c ---- */
 /* Verifies, answers handshakes and duplicates, or hands the entry to the journal. */
 enum MHD_Result judge_request(struct request *r);
+/* Keeps the request for `sluice verify --last-rejected`; blanks its credentials, so it is the last to look at them. whole: its
+ * body is all there. scheme: that spoke for the verdict, or NULL. */
+void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64_t received_us, bool whole);
 
 /* ---- answer.c ---- */
 enum MHD_Result answer_text(struct request *r, unsigned status, struct span body, const char *content_type);

@@ -102,6 +102,7 @@ static bool check_framing(struct request *r)
         return refuse(r, OUT_BAD_REQUEST, 400);
     if (n_length && !length_of(span_trim(length), &bytes))
         return refuse(r, OUT_BAD_REQUEST, 400);
+    r->declared = n_coding ? UINT64_MAX : bytes;
     /* A short body that is refused early is dropped, so that the connection lives on; after Expect none comes. */
     r->must_close = n_coding > 0 || bytes > DISCARD_MAX || count_of(r, "Expect", &expect) > 0;
     r->must_linger = r->must_close && count_of(r, "Expect", &expect) == 0;

@@ -89,19 +89,21 @@ static bool has_key(const struct request *r)
 
 /* ---- credentials ---- */
 
-/* Copies the target with the parameter's value replaced. */
-static void blank_query(struct request *r, const char *parameter, const char *with)
+/* Copies the target with the parameter's value replaced; whether it was there. */
+static bool blank_query(struct request *r, const char *parameter, const char *with)
 {
     struct span query, path = span_cut(r->message.url, '?', &query);
     struct buf name;
     buf_init(&name, 4096);
     size_t at = r->blanked.n;
+    bool any = false;
     buf_adds(&r->blanked, path);
     for (char sep = '?'; query.p; sep = '&') {
         struct span value, field = span_cut(query, '&', &query);
         struct span key = span_cut(field, '=', &value);
         buf_clear(&name);
         bool ours = percent_decode(&name, key, true) && span_eqz(buf_span(&name), parameter);
+        any = any || ours;
         buf_addc(&r->blanked, sep);
         buf_adds(&r->blanked, ours ? key : field);
         if (ours)
@@ -109,6 +111,7 @@ static void blank_query(struct request *r, const char *parameter, const char *wi
     }
     buf_release(&name);
     r->message.url = (struct span){r->blanked.p + at, r->blanked.n - at};
+    return any;
 }
 
 static void blank_header(struct request *r, const char *name, struct span with)
@@ -141,16 +144,47 @@ static bool blank_credentials(struct request *r, const struct verify_result *fou
         for (const char **name = s->signature.headers; name && *name; name++)
             blank_header(r, *name, (struct span){r->blanked.p + at, strlen(with)});
         if (s->signature.query)
-            blank_query(r, s->signature.query, with);
+            r->signature_blanked = blank_query(r, s->signature.query, with) || r->signature_blanked;
     }
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++) {
         bool told = false; /* the id stands there already */
         struct span value = http_header(&r->message, span_of(always[i]), NULL);
-        told = span_starts(value, SPAN_LIT("secret:"));
+        told = found->scheme && span_starts(value, SPAN_LIT("secret:"));
         if (!told)
             blank_header(r, always[i], SPAN_LIT("redacted"));
     }
     return buf_ok(&r->blanked);
+}
+
+/* ---- what is refused ---- */
+
+/* Whether a scheme looks at a header that was blanked. */
+static bool blanked_header(const struct request *r)
+{
+    const struct manifest *m = r->source->manifest;
+    for (size_t i = 0; i < m->n_schemes; i++)
+        for (const char **name = m->schemes[i].signature.headers; name && *name; name++)
+            if (span_eqz(http_header(&r->message, span_of(*name), NULL), "redacted"))
+                return true;
+    return false;
+}
+
+void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64_t received_us, bool whole)
+{
+    static const struct verify_result nothing;
+    struct rejected *kept = r->server->rejected;
+    if (!rejected_keeps(kept) || !blank_credentials(r, &nothing))
+        return;
+    struct record record = {.message = r->message,
+                            .received_us = received_us,
+                            .outcome = o,
+                            .scheme = span_of(scheme ? scheme : ""),
+                            .body_cut = !whole,
+                            .body_bytes = !whole && r->declared != UINT64_MAX ? r->declared : 0,
+                            .blanked = r->signature_blanked || blanked_header(r)};
+    if (!whole)
+        record.message.body = (struct span){"", 0};
+    rejected_keep(kept, r->source_index, &record);
 }
 
 /* ---- storing ---- */
@@ -216,14 +250,7 @@ static const enum outcome outcomes[] = {
 static enum verdict verify(struct request *r, struct workspace *w, struct verify_result *found)
 {
     struct door_source *source = r->source;
-    struct span query;
-    buf_clear(&w->text);
-    buf_addz(&w->text, source->public_url);
-    (void)span_cut(r->message.url, '?', &query);
-    if (w->text.n && query.p) {
-        buf_addc(&w->text, '?');
-        buf_adds(&w->text, query);
-    }
+    server_signed_url(source->public_url, r->message.url, &w->text);
     const struct io *io = r->server->io;
     uint64_t began = io->world->monotonic_us(io);
     enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
@@ -251,8 +278,10 @@ static enum MHD_Result judge(struct request *r, struct workspace *w)
         return answer_outcome(r, OUT_BAD_METHOD);
     if (source->verifier) {
         enum verdict v = verify(r, w, &found);
-        if (v != VERDICT_OK)
+        if (v != VERDICT_OK) {
+            keep_rejected(r, outcomes[v], found.scheme, r->verified_us, true);
             return answer_outcome(r, outcomes[v]);
+        }
     }
     if ((h = handshake_of(r, true, &scope)))
         return shake(r, h, &scope, &w->text);

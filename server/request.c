@@ -81,12 +81,35 @@ static enum MHD_Result first_step(struct request *r, const char *method, const c
         r->phase = PHASE_BODY;
         return MHD_YES;
     }
+    if (r->source && r->outcome == OUT_CANNOT_JUDGE && (r->must_linger || r->must_close))
+        keep_rejected(r, OUT_CANNOT_JUDGE, NULL, r->server->io->world->now_us(r->server->io), r->declared == 0);
     if (r->must_linger)
         return answer_and_linger(r);
     if (r->must_close)
         return answer_refusal(r);
     r->phase = PHASE_REFUSED;
     return MHD_YES;
+}
+
+/* Refused from the headers, while a short body still comes in. */
+static enum MHD_Result refused_step(struct request *r, const char *data, size_t *size)
+{
+    struct server *s = r->server;
+    bool keep = r->source && r->outcome == OUT_CANNOT_JUDGE && rejected_keeps(s->rejected);
+    if (*size) {
+        if (keep && !gather_body(r, data, *size)) {
+            gather_release(r); /* no memory to spare for it: kept without its body */
+            r->outcome = OUT_CANNOT_JUDGE;
+            r->status = 503;
+        }
+        *size = 0;
+        return MHD_YES;
+    }
+    if (keep) {
+        r->message.body = buf_span(&r->body);
+        keep_rejected(r, OUT_CANNOT_JUDGE, NULL, s->io->world->now_us(s->io), r->body.n == r->declared);
+    }
+    return answer_refusal(r);
 }
 
 static enum MHD_Result body_step(struct request *r, const char *data, size_t *size)
@@ -120,11 +143,7 @@ enum MHD_Result request_step(void *server, struct MHD_Connection *c, const char 
     case PHASE_BODY:
         return body_step(r, data, size);
     case PHASE_REFUSED:
-        if (*size) {
-            *size = 0;
-            return MHD_YES;
-        }
-        return answer_refusal(r);
+        return refused_step(r, data, size);
     case PHASE_LINGERING:
         r->lingered += *size;
         if (*size == 0 || r->lingered > LINGER_MAX)

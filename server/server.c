@@ -60,7 +60,7 @@ static uint64_t remember_us(const struct manifest *m)
     return longest * 2 > REMEMBER_MIN_US ? longest * 2 : REMEMBER_MIN_US;
 }
 
-static char *public_url_of(const struct config *c, const struct source_config *s)
+char *server_public_url(const struct config *c, const struct source_config *s)
 {
     if (s->public_url)
         return mem_dup(s->public_url);
@@ -77,6 +77,18 @@ static char *public_url_of(const struct config *c, const struct source_config *s
     return url ? url : mem_dup("");
 }
 
+void server_signed_url(const char *public_url, struct span target, struct buf *out)
+{
+    struct span query;
+    buf_clear(out);
+    buf_addz(out, public_url);
+    (void)span_cut(target, '?', &query);
+    if (out->n && query.p) {
+        buf_addc(out, '?');
+        buf_adds(out, query);
+    }
+}
+
 static bool add_source(struct server *s, const struct source_config *config, struct err *err)
 {
     struct door_source *d = &s->sources[s->n_sources++];
@@ -84,7 +96,7 @@ static bool add_source(struct server *s, const struct source_config *config, str
     struct err why = {0};
     *d = (struct door_source){.config = config,
                               .manifest = m,
-                              .public_url = public_url_of(s->config, config),
+                              .public_url = server_public_url(s->config, config),
                               .duplicate_us = remember_us(m),
                               .reads_json = source_reads_json(m),
                               .has_id = m->event.id.n_parts || m->event.id_is_body_hash};
@@ -116,6 +128,20 @@ static bool add_sources(struct server *s, struct err *err)
         if (!add_source(s, &s->config->sources[i], err))
             return false;
     return true;
+}
+
+static void open_rejected(struct server *s, const char *data_dir)
+{
+    const char **names = mem_alloc((s->n_sources + 1) * sizeof *names);
+    for (size_t i = 0; i < s->n_sources; i++)
+        names[i] = s->sources[i].config->name;
+    struct rejected_opts o = {.io = s->io,
+                              .data_dir = data_dir,
+                              .names = names,
+                              .n_names = s->n_sources,
+                              .keep_max = s->config->rejected_max};
+    s->rejected = rejected_open(&o, &s->warnings);
+    free(names);
 }
 
 /* ---- listening ---- */
@@ -205,8 +231,10 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
-    if (!add_sources(s, err) || !books_open(s, o->data_dir, err) || !listen_on(s, err) || !start_threads(s, err) ||
-        !start_daemon(s, err)) {
+    bool ok = add_sources(s, err) && books_open(s, o->data_dir, err);
+    if (ok)
+        open_rejected(s, o->data_dir);
+    if (!ok || !listen_on(s, err) || !start_threads(s, err) || !start_daemon(s, err)) {
         server_stop(&s);
         return false;
     }
@@ -280,6 +308,9 @@ void server_stop(struct server **server)
     if (s->snapshot && !server_flush_books(s, &err))
         log_warn("the last second of the books could not be written; the journal's part is counted at the next start",
                  "error=\"%s\"", err.msg);
+    if (s->rejected && !rejected_write(s->rejected, true, &err))
+        log_warn("the last rejected requests could not be written", "error=\"%s\"", err.msg);
+    rejected_close(&s->rejected);
     if (s->listen_fd >= 0)
         close(s->listen_fd);
     books_close(s);
@@ -351,6 +382,17 @@ const char *server_secret(const struct server *s, struct span source, size_t i, 
         return verifier_secret(d->verifier, i, &retire);
     }
     return NULL;
+}
+
+bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out)
+{
+    for (size_t i = 0; i < s->n_sources; i++) {
+        if (span_eqz(source, s->sources[i].config->name)) {
+            rejected_newest(s->rejected, i, max, out);
+            return buf_ok(out);
+        }
+    }
+    return false;
 }
 
 void server_warnings(const struct server *s, struct buf *out)

@@ -47,5 +47,11 @@ void server_times(const struct server *s, struct histogram_snapshot *ret_verify,
 const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us);
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
+/* Appends the newest rejected requests that are kept of a source as a JSON list, the newest first (server/rejected.h). */
+bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out);
+/* The source's address as its provider knows it, for schemes that sign it; "" where none is configured. The caller frees it. */
+char *server_public_url(const struct config *c, const struct source_config *s);
+/* The same with the query of a request's target, into out (cleared); empty where there is no address. */
+void server_signed_url(const char *public_url, struct span target, struct buf *out);
 /* Warnings of start-up: sources that cannot judge, verification: none. One per line. */
 void server_warnings(const struct server *s, struct buf *out);

@@ -26,6 +26,7 @@ static void step(struct verify_result *ret, bool ok, const char *fmt, ...)
         return;
     struct verify_step *s = &ret->steps[ret->n_steps++];
     s->ok = ok;
+    s->ids_at = 0;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(s->text, sizeof s->text, fmt, ap);
@@ -272,6 +273,10 @@ static void tell_mismatch(struct judging *j, size_t n_keys)
         step(j->ret, false, "%s has no %s entry; other versions are never taken", j->sig.name, what);
     else
         step(j->ret, false, "%s matches none of %zu secret%s: %s", what, n_keys, n_keys == 1 ? "" : "s", ids);
+    struct verify_step *last = j->ret->steps && j->ret->n_steps ? &j->ret->steps[j->ret->n_steps - 1] : NULL;
+    size_t n = last ? strlen(last->text) : 0;
+    if (last && j->sig.n_tagged && at && n > at && strcmp(last->text + n - at, ids) == 0)
+        last->ids_at = n - at;
 }
 
 static enum verdict judge_signature(struct judging *j)

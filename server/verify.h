@@ -39,6 +39,7 @@ void verifier_free(struct verifier **v);
 struct verify_step { /* for `sluice verify`: what was looked at, in order */
     bool ok;
     char text[256]; /* never a secret */
+    size_t ids_at;  /* where in it the ids of the secrets that were tried begin, "id, id"; 0: none are listed */
 };
 #define VERIFY_STEPS_MAX 24
 struct verify_result {

@@ -170,6 +170,128 @@ def one_writer():
         assert post(s, event("cus_9")) == 200
 
 
+def kept(s):
+    with open(s.path("data", "rejected", "demo.json")) as f:
+        return json.load(f)
+
+
+def shown_before_long(s, note):
+    """The server writes down every second which secrets were used."""
+    deadline = time.monotonic() + 20
+    while note not in s.run("verify", "demo", "--last-rejected", code=1)[0]:
+        assert time.monotonic() < deadline, note
+        time.sleep(0.2)
+
+
+def refused_and_looked_at():
+    other = deliver.base64.b64encode(b"the key that the provider signs with").decode()
+    with instance() as s:
+        assert "no rejected request" in s.run("verify", "demo", "--last-rejected", code=1)[1]
+        s.start()
+        assert "no rejected request" in s.run("verify", "demo", "--last-rejected", code=1)[1]
+        body, key = event("cus_1", name="a").encode(), deliver.base64.b64decode(other)
+        raw = deliver.request("/in/demo", "evt_cus_1", body, key=key)
+        raw = raw.replace(b"Host: sluice\r\n", b"Host: sluice\r\nAuthorization: Bearer sk_planted\r\nCookie: c=planted\r\n", 1)
+        assert deliver.Connection(s.port).post(raw) == 401
+        out = s.run("verify", "demo", "--last-rejected", code=1)[0]  # still in the server's memory
+        assert out.startswith("rejected ") and "POST /in/demo   %d bytes" % len(body) in out, out
+        assert "matches none of 1 secret" in out and out.endswith("result: bad_signature\n"), out
+        shown_before_long(s, "(never used)")
+        assert post(s, event("cus_2")) == 200
+        shown_before_long(s, " s ago)")
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo?\x1b[31m\x9b", "evt_1", body, key=key)) in (400, 401)
+        assert "\x1b" not in s.run("verify", "demo", "--last-rejected", code=1)[0] + s.run("status", code=None)[0]
+        s.stop()
+        s.write("data/rejected/demo.json", json.dumps([r for r in kept(s) if r["url"] == "/in/demo"]))
+        s.start()
+        # What was refused since comes first.
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_old", body, timestamp=int(time.time()) - 4000)) == 401
+        both = [json.loads(line) for line in s.run("verify", "demo", "--last-rejected", "-n", "5", "--json", code=1)[0].splitlines()]
+        assert [(r["verdict"], r["outcome"]) for r in both] == [("expired", "expired"), ("bad_signature", "bad_signature")], both
+        # The right secret is put beside the old one, while the server runs with what it has.
+        s.write("secrets/second", "whsec_" + other)
+        config = open(s.path("sluice.yaml")).read()
+        s.write("sluice.yaml", config.replace("[{file: ./secrets/demo}]", "[{file: ./secrets/demo}, {file: ./secrets/second}]"))
+        out = s.run("verify", "demo", "--last-rejected", "-n", "2", code=1)[0]
+        assert out.count("result: ") == 2 and "result: expired" in out and out.endswith("result: ok\n"), out
+        assert "refused as bad_signature" in out and "No server has loaded secret" in out, out
+        assert s.stop() == 0
+        both = [json.loads(line) for line in s.run("verify", "demo", "--last-rejected", "-n", "2", "--json", code=1)[0].splitlines()]
+        assert [r["verdict"] for r in both] == ["expired", "ok"], both
+        # The file: for its owner, without what was secret, and a request of it is one for --request.
+        path = s.path("data", "rejected", "demo.json")
+        assert os.stat(path).st_mode & 0o777 == 0o600 and os.stat(os.path.dirname(path)).st_mode & 0o777 == 0o700
+        text = open(path).read()
+        assert "planted" not in text and other not in text and deliver.SECRET[6:] not in text, text
+        assert "result: expired" in s.run("verify", "demo", "--request", path, code=1)[0]
+        s.write("one.json", json.dumps(kept(s)[1]))
+        assert "result: ok" in s.run("verify", "demo", "--request", s.path("one.json"))[0]
+        # The next server has them, and knows the second secret now.
+        s.start()
+        assert deliver.Connection(s.port).post(raw) == 200
+        assert "result: ok" in s.run("verify", "demo", "--last-rejected", "-n", "2", code=1)[0]
+        assert len(kept(s)) == 2
+
+
+def refused_without_a_secret_or_in_part():
+    with instance() as s:
+        os.unlink(s.path("secrets", "demo"))
+        s.start()
+        long, short = json.dumps({"id": "evt_long", "pad": "x" * 100000}).encode(), event("cus_1").encode()
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_long", long)) == 503
+        out = s.run("verify", "demo", "--last-rejected", code=1)[0]
+        assert "before its body was read" in out and "100," in out and out.endswith("result: cannot_judge\n"), out
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_cus_1", short)) == 503
+        s.write("secrets/demo", deliver.SECRET)
+        assert "result: ok" in s.run("verify", "demo", "--last-rejected")[0]
+        s.stop()
+        s.start()
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_long", long, key=b"another")) == 401
+        out = s.run("verify", "demo", "--last-rejected", code=1)[0]
+        assert "cut: 65,536 of %s bytes" % format(len(long), ",") in out and out.endswith("result: cannot_judge\n"), out
+        s.stop()
+        assert [r["outcome"] for r in kept(s)] == ["bad_signature", "cannot_judge", "cannot_judge"]
+        assert len(deliver.base64.b64decode(kept(s)[0]["body_base64"])) == 65536 and kept(s)[0]["body_bytes"] == len(long)
+        # retention.rejected: 0 keeps none, and removes those of before.
+        s.write("sluice.yaml", open(s.path("sluice.yaml")).read() + "retention: {rejected: 0}\n")
+        s.start()
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_1", short, key=b"another")) == 401
+        assert "retention.rejected is 0" in s.run("verify", "demo", "--last-rejected", code=1)[1]
+        s.stop()
+        assert not os.path.exists(s.path("data", "rejected", "demo.json"))
+        for words in (["--last-rejected", "--manifest", "x"], ["-n", "2"], ["--last-rejected", "--request", "sluice.yaml"], ["--last-rejected", "-n", "0"]):
+            s.run("verify", "demo", *words, code=2)
+
+
+def captured_and_verified():
+    with instance() as s:
+        body = event("cus_1", name="Zoë").encode()
+        for name in ("captured.json", "captured-2.json"):
+            child = s.popen("capture", "--listen", "127.0.0.1:0", "--timeout", "60s")
+            port = int(child.stderr.readline().split("127.0.0.1:")[1].split("/")[0])
+            raw = deliver.request("/in/demo?token=tok_planted", "evt_cus_1", body)
+            assert deliver.Connection(port).post(raw.replace(b"Host: sluice\r\n", b"Host: x\r\nAuthorization: Bearer planted\r\n", 1)) == 200
+            out, err = child.communicate(timeout=30)
+            assert child.returncode == 0 and "POST /in/demo" in out and "%d bytes" % len(body) in out, (out, err)
+            assert "webhook-signature" in out and "planted" not in out + err and "0600" in out, out
+            assert "sluice verify demo --request " + name in out, out
+            assert os.stat(s.path(name)).st_mode & 0o777 == 0o600
+            got = json.load(open(s.path(name)))
+            assert deliver.base64.b64decode(got["body_base64"]) == body and got["url"] == "/in/demo?token=tok_planted", got
+            assert ["Authorization", "Bearer planted"] in got["headers"], got
+            assert "result: ok" in s.run("verify", "demo", "--request", name)[0]
+        assert not os.path.exists(s.path("data")), "nothing is journalled"
+        before = sorted(os.listdir(s.dir))
+        assert "no request came" in s.run("capture", "--listen", "127.0.0.1:0", "--timeout", "200ms", code=1)[1]
+        child = s.popen("capture", "--listen", "127.0.0.1:0")
+        child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        assert "stopped" in child.communicate(timeout=30)[1] and child.returncode == 1
+        assert sorted(os.listdir(s.dir)) == before
+        for words, why in ((["--listen", "nowhere"], "host:port"), (["--timeout", "soon"], "duration"), (["--out", "./none/c.json"], "none/c.json")):
+            assert why in s.run("capture", *words, code=2)[1]
+
+
 def send_signs_like_the_provider():
     with instance() as s:
         s.start()
@@ -287,6 +409,7 @@ def no_secret_is_ever_shown():
 
 if __name__ == "__main__":
     sys.exit(main([help_and_unknown_words, configuration_mistakes, manifest_mistakes, vectors_by_command, transform_by_command,
-                   commands_with_and_without_a_server, one_writer, send_signs_like_the_provider, init_writes_what_works,
+                   commands_with_and_without_a_server, one_writer, refused_and_looked_at,
+                   refused_without_a_secret_or_in_part, captured_and_verified, send_signs_like_the_provider, init_writes_what_works,
                    backfill_shows_progress_and_resumes, progress_bar_on_a_terminal, ctrl_c_stops_after_a_page,
                    no_secret_is_ever_shown], "cli"))

@@ -1,5 +1,6 @@
 /* The door, spoken to in raw bytes. */
 #include "door_world.h"
+#include "core/json.h"
 #include <errno.h>
 #include <pthread.h>
 
@@ -449,6 +450,89 @@ START_TEST(tokens_do_not_reach_the_journal)
 }
 END_TEST
 
+static void await_rejected(const char *source, size_t n, struct buf *out)
+{
+    buf_init(out, 1 << 20);
+    ck_assert(server_rejected(w.server, span_of(source), SIZE_MAX, out));
+    struct json list;
+    ck_assert(json_parse(buf_span(out), &list, NULL));
+    ck_assert_uint_eq(json_count(list), n);
+}
+
+static void restart_keeping(uint32_t n)
+{
+    world_stop(&w);
+    w.config.rejected_max = n;
+    world_start(&w);
+}
+
+START_TEST(what_is_refused_is_kept_without_credentials)
+{
+    static const char *const requests[] = {
+        "POST /in/tok HTTP/1.1\r\nHost: x\r\nX-Token: tok_guess\r\nX-Token: tok_other\r\nContent-Length: 2\r\n\r\n{}",
+        "POST /in/tok?a=1&key=tok_guess&ke%79=tok_other HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+        "POST /in/tok HTTP/1.1\r\nHost: x\r\nX-Token: tok_guess\r\nAuthorization: secret:tok_x\r\nAuthorization: tok_y\r\n"
+        "Proxy-Authorization: tok_z\r\nCookie: tok_c\r\nContent-Length: 2\r\n\r\n{}",
+    };
+    restart_keeping(10);
+    struct buf kept;
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_uint_eq(ask(&w, span_of(requests[i])).status / 100, 4);
+    await_rejected("tok", 3, &kept);
+    ck_assert_ptr_null(strstr(buf_z(&kept), "tok_"));
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "[\"X-Token\",\"redacted\"]"));
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "?a=1&key=redacted&ke%79=redacted"));
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "[\"Cookie\",\"redacted\"]"));
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"blanked\":true"));
+    buf_release(&kept);
+    /* Of a signature nothing is blanked. */
+    ck_assert_uint_eq(ask(&w, SPAN_LIT("POST /in/demo HTTP/1.1\r\nHost: x\r\nwebhook-id: 1\r\nwebhook-timestamp: 1\r\n"
+                                       "webhook-signature: v1,AAAA\r\nContent-Length: 2\r\n\r\n{}")).status, 401);
+    await_rejected("demo", 1, &kept);
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"v1,AAAA\""));
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"body_base64\":\"e30=\""));
+    ck_assert_ptr_null(strstr(buf_z(&kept), "blanked"));
+    buf_release(&kept);
+    ck_assert_uint_eq(entries(&w), 0);
+    ck_assert(!server_rejected(w.server, SPAN_LIT("nobody"), 1, &kept));
+}
+END_TEST
+
+/* Answered from the headers: a short body is taken all the same, a longer one or one in chunks is told to be missing. */
+START_TEST(what_no_secret_could_judge_is_kept)
+{
+    restart_keeping(10);
+    struct buf b, kept;
+    buf_init(&b, 1 << 20);
+    ck_assert_uint_eq(ask(&w, SPAN_LIT("POST /in/mute HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")).status, 503);
+    await_rejected("mute", 1, &kept);
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"outcome\":\"cannot_judge\""));
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"body_base64\":\"e30=\""));
+    ck_assert_ptr_null(strstr(buf_z(&kept), "body_bytes"));
+    buf_release(&kept);
+    buf_addz(&b, "POST /in/mute HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n");
+    for (size_t i = 0; i < 65537; i++)
+        buf_addc(&b, 'x');
+    ck_assert_uint_eq(ask(&w, buf_span(&b)).status, 503);
+    await_rejected("mute", 2, &kept);
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"body_bytes\":65537,\"body_base64\":\"\""));
+    buf_release(&kept);
+    ck_assert_uint_eq(ask(&w, SPAN_LIT("POST /in/mute HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")).status,
+                      503);
+    await_rejected("mute", 3, &kept);
+    ck_assert_ptr_nonnull(strstr(buf_z(&kept), "\"body_bytes\":null,\"body_base64\":\"\""));
+    buf_release(&kept);
+    buf_release(&b);
+    restart_keeping(10);
+    await_rejected("mute", 3, &kept);
+    buf_release(&kept);
+    restart_keeping(0);
+    ck_assert_uint_eq(ask(&w, SPAN_LIT("POST /in/mute HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")).status, 503);
+    await_rejected("mute", 0, &kept);
+    buf_release(&kept);
+}
+END_TEST
+
 START_TEST(unverified_sources_say_so)
 {
     struct buf b;
@@ -762,6 +846,8 @@ int main(void)
     tcase_add_test(c, duplicates_are_answered_and_not_stored);
     tcase_add_test(c, handshakes_are_answered);
     tcase_add_test(c, tokens_do_not_reach_the_journal);
+    tcase_add_test(c, what_is_refused_is_kept_without_credentials);
+    tcase_add_test(c, what_no_secret_could_judge_is_kept);
     tcase_add_test(c, unverified_sources_say_so);
     tcase_add_test(c, a_full_journal_is_unavailable);
     tcase_add_test(c, a_failed_sync_is_never_acknowledged);
