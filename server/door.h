@@ -56,7 +56,7 @@ struct link {
     struct tls_pair *pair;    /* its certificate */
     uint64_t whole_us;        /* the worker's: when the whole request must be there */
     uint64_t look_us;         /* the sweeper's: when it looks again */
-    bool fresh;               /* no request yet */
+    uint64_t opened_us;       /* waiting since then: no request yet */
     _Atomic uint64_t deadline_us; /* UINT64_MAX: none */
     _Atomic uint64_t waiting_us;  /* since when nothing of a request is there; 0: something is */
 };

@@ -84,9 +84,8 @@ static struct link *link_new(struct server *s, struct MHD_Connection *c)
         return NULL; /* its first request is refused: without a link there is no deadline */
     }
     l->fd = info->connect_fd;
-    l->fresh = true;
     link_count(s, l, c);
-    uint64_t now = monotonic(s);
+    uint64_t now = l->opened_us = monotonic(s);
     atomic_store(&l->deadline_us, now + s->config->idle_us + head_us(s));
     atomic_store(&l->waiting_us, now);
     pthread_mutex_lock(&s->link_lock);
@@ -151,7 +150,6 @@ void link_whole(struct link *l)
 void link_wait(struct server *s, struct link *l)
 {
     uint64_t now = monotonic(s);
-    l->fresh = false;
     atomic_store(&l->deadline_us, now + s->config->idle_us + head_us(s));
     atomic_store(&l->waiting_us, now);
 }
@@ -192,9 +190,10 @@ static bool has_begun(const struct link *l, uint64_t waiting_us, uint64_t now)
     socklen_t n = sizeof info;
     if (getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
         return false;
-    if (l->fresh)
+    if (waiting_us == l->opened_us)
         return info.tcpi_bytes_received > 0;
-    return now - (uint64_t)info.tcpi_last_data_recv * 1000 > waiting_us + STAMP_US;
+    uint64_t quiet_us = (uint64_t)info.tcpi_last_data_recv * 1000 + STAMP_US;
+    return now > waiting_us && quiet_us < now - waiting_us;
 }
 
 /* Each change only where the worker has not changed it meanwhile. */
