@@ -141,8 +141,8 @@ static void tell_start(const struct parts *p, const struct command_io *io)
                  (unsigned long long)stats.quarantined);
     if (stats.torn_bytes)
         log_info("a torn tail was cut", "bytes=%llu", (unsigned long long)stats.torn_bytes);
-    log_info("serving", "address=%s:%u node=%s sources=%zu data=\"%s\"", c->listen.host, server_port(p->live.server),
-             journal_node(p->live.journal), c->n_sources, c->data_dir);
+    log_info("serving", "address=%s:%u tls=%s node=%s sources=%zu data=\"%s\"", c->listen.host, server_port(p->live.server),
+             c->tls_cert ? "on" : "off", journal_node(p->live.journal), c->n_sources, c->data_dir);
 }
 
 /* The parts' threads must not take the signals: they inherit this mask. */

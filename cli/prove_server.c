@@ -16,7 +16,7 @@
 
 extern char **environ;
 
-static struct sockaddr_in address_of(const struct prove *p)
+static struct sockaddr_in loopback(const struct prove *p)
 {
     return (struct sockaddr_in){
         .sin_family = AF_INET, .sin_port = htons((uint16_t)p->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -24,7 +24,7 @@ static struct sockaddr_in address_of(const struct prove *p)
 
 static bool take_port(struct prove *p, struct err *err)
 {
-    struct sockaddr_in at = address_of(p);
+    struct sockaddr_in at = loopback(p);
     socklen_t n = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&at, n) == 0 && getsockname(fd, (struct sockaddr *)&at, &n) == 0;
@@ -88,7 +88,7 @@ bool prove_write_config(struct prove *p, struct err *err)
 
 static bool takes_connections(const struct prove *p)
 {
-    struct sockaddr_in at = address_of(p);
+    struct sockaddr_in at = loopback(p);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0;
     if (fd >= 0)

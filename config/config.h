@@ -5,6 +5,7 @@
  * Paths are relative to the file. `${VAR:-default}` works in any value but a secret. Literal secrets are refused.
  * Threads: immutable. Life: config_load -> use -> config_free. All pointers borrow the config. */
 #pragma once
+#include "core/address.h"
 #include "sources/manifest.h"
 
 struct secret_ref {
@@ -67,9 +68,14 @@ struct config {
     uint64_t body_bytes_max;       /* limits.body */
     uint32_t header_bytes_max;     /* limits.headers */
     uint32_t connections_max;      /* limits.connections */
+    uint32_t per_address_max;      /* limits.per_address; 0: no limit */
     uint64_t idle_us, request_us;  /* limits.idle, limits.request */
+    uint64_t head_us, body_us;     /* limits.head, limits.body_time */
     unsigned threads;              /* limits.threads: epoll workers */
     uint64_t drain_us, stop_us;    /* drain_delay, stop_within */
+    struct address_block *proxies; /* whose X-Forwarded-For is believed */
+    size_t n_proxies;
+    const char *tls_cert, *tls_key; /* absolute paths; both NULL: the listener speaks HTTP */
     bool log_json;
     const char **idle_keys; /* keys in the file that nothing in this version acts on; config_warnings tells of them */
     size_t n_idle_keys;

@@ -73,7 +73,7 @@ static bool top_shown(struct span path)
     for (const struct key_row *k = config_keys; k->path; k++)
         if (span_eqz(path, k->path))
             return true;
-    return span_eqz(path, "include") || span_starts(path, SPAN_LIT("include["));
+    return span_eqz(path, "include") || span_starts(path, SPAN_LIT("include[")) || span_starts(path, SPAN_LIT("proxies["));
 }
 
 /* Keys of the maps that we know are shown, since they may be slips. */

@@ -3,9 +3,9 @@
 #pragma once
 #include "config/config.h"
 
-enum key_type { KEY_ADDRESS, KEY_PATH, KEY_SECRET, KEY_URL, KEY_SIZE, KEY_DURATION, KEY_NUMBER, KEY_WORD };
+enum key_type { KEY_ADDRESS, KEY_PATH, KEY_SECRET, KEY_URL, KEY_SIZE, KEY_DURATION, KEY_NUMBER, KEY_WORD, KEY_BLOCKS };
 
-/* One scalar key of the file outside of sources: parsed, checked and documented by its row. */
+/* One key of the file outside of sources, a scalar or (KEY_BLOCKS) a list: parsed, checked and documented by its row. */
 struct key_row {
     const char *path;     /* "staging.objects.cut_age" */
     enum key_type type;

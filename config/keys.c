@@ -50,15 +50,30 @@ const struct key_row config_keys[] = {
     {"limits.headers", KEY_SIZE, AT(header_bytes_max), "32KiB", 4 * KIB, MIB, NULL,
      "memory for the headers of one request (431 above)", false},
     {"limits.connections", KEY_NUMBER, AT(connections_max), "4096", 1, 100000, NULL, "open connections in all", false},
+    {"limits.per_address", KEY_NUMBER, AT(per_address_max), "256", 0, 100000, NULL,
+     "open connections of one address, so that one sender cannot take all; an IPv6 /64 is one address. One of `proxies` has no "
+     "limit: there it is the open requests of one forwarded address (503 above). 0: no limit", false},
     {"limits.idle", KEY_DURATION, AT(idle_us), "30s", SECOND, 3600 * SECOND, NULL,
      "a connection that sends nothing is closed after this", false},
+    {"limits.head", KEY_DURATION, AT(head_us), "10s", SECOND, 3600 * SECOND, NULL,
+     "longest time of a request's head from its first byte, with TLS from the first byte of the handshake: who drips is cut off",
+     false},
+    {"limits.body_time", KEY_DURATION, AT(body_us), "60s", SECOND, 3600 * SECOND, NULL,
+     "longest time of a request's body from the end of its head", false},
     {"limits.request", KEY_DURATION, AT(request_us), "60s", SECOND, 3600 * SECOND, NULL,
-     "longest time of one whole request", false},
+     "longest time of one whole request, head and body together", false},
     {"limits.threads", KEY_NUMBER, AT(threads), "0", 0, 64, NULL, "epoll workers; 0: as many as cores, at most 4", false},
     {"drain_delay", KEY_DURATION, AT(drain_us), "0s", 0, 600 * SECOND, NULL,
      "how long requests are still taken after SIGTERM; /readyz says 503 meanwhile", false},
     {"stop_within", KEY_DURATION, AT(stop_us), "30s", SECOND, 3600 * SECOND, NULL,
      "longest time of an orderly stop, behind drain_delay; then the process ends with exit code 1", false},
+    {"proxies", KEY_BLOCKS, AT(proxies), "", 0, 0, NULL,
+     "whose `X-Forwarded-For` is believed: the rightmost address in it that is no such proxy is the client; from anybody else "
+     "the header is kept with the event and means nothing", false},
+    {"tls.cert", KEY_PATH, AT(tls_cert), "", 0, 0, NULL,
+     "the certificate and those between it and the root, PEM; with it the listener speaks TLS 1.2 and 1.3 only. Replaced files "
+     "are taken up within ten seconds, open connections go on", false},
+    {"tls.key", KEY_PATH, AT(tls_key), "", 0, 0, NULL, "its private key, PEM without a password; mode 0600", false},
     {"log.format", KEY_WORD, AT(log_json), "logfmt", 0, 0, "logfmt json", "the form of log lines on stderr", false},
     {NULL, 0, 0, 0, NULL, 0, 0, NULL, NULL, false},
 };
@@ -66,8 +81,6 @@ const struct key_row config_keys[] = {
 const struct later_row config_later[] = {
     {"ack=kafka", "it comes with the Kafka sink; `ack: journal` is what there is"},
     {"staging.kafka", "the Kafka sink; rows are staged as objects"},
-    {"tls", "the listener speaks HTTP; put it behind a proxy that ends TLS"},
-    {"trusted_proxies", "forwarded addresses are not read, the peer's own is logged"},
     {NULL, NULL},
 };
 
@@ -184,7 +197,7 @@ static void set_key(struct loading *l, const struct yaml_node *n, const struct k
         set_address(l, n, text, at);
         break;
     case KEY_PATH:
-        *(const char **)at = config_path(l, span_of(text));
+        *(const char **)at = *text ? config_path(l, span_of(text)) : NULL;
         break;
     case KEY_SECRET:
         if (*text)
@@ -201,6 +214,30 @@ static void set_key(struct loading *l, const struct yaml_node *n, const struct k
     case KEY_NUMBER:
         set_number(l, n, k, text, at);
         break;
+    case KEY_BLOCKS: /* a list: read_proxies */
+        break;
+    }
+}
+
+static void read_proxies(struct loading *l, const struct yaml_node *list)
+{
+    struct config *c = l->c;
+    size_t count = yaml_count(list);
+    if (yaml_kind(list) != YAML_LIST) {
+        report_at(l->r, list, "must be a list, such as [10.0.0.0/8, ::1]");
+        return;
+    }
+    c->proxies = arena_alloc(c->arena, (count + 1) * sizeof *c->proxies);
+    for (size_t i = 0; i < count; i++) {
+        const struct yaml_node *n = yaml_item(list, i);
+        struct err err = {0};
+        const char *text;
+        if (!config_scalar(l, n, &text))
+            continue;
+        if (block_parse(span_of(text), &c->proxies[c->n_proxies], &err))
+            c->n_proxies++;
+        else
+            report_at(l->r, n, "'%s' %s", config_shown(l, n, text), err.msg);
     }
 }
 
@@ -310,6 +347,11 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
     for (const struct key_row *k = config_keys; k->path; k++) {
         const struct yaml_node *n = node_at(l, root, span_of(k->path));
         const char *text = k->fallback;
+        if (k->type == KEY_BLOCKS) {
+            if (n)
+                read_proxies(l, n);
+            continue;
+        }
         if (n && !config_scalar(l, n, &text))
             continue;
         if (n && !*text && *k->fallback) {
@@ -325,6 +367,9 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
         c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
     }
     check_admin(l, node_at(l, root, SPAN_LIT("admin.listen")));
+    const struct yaml_node *cert = node_at(l, root, SPAN_LIT("tls.cert")), *key = node_at(l, root, SPAN_LIT("tls.key"));
+    if (!c->tls_cert != !c->tls_key)
+        report_at(l->r, cert ? cert : key, "tls needs both: {cert: FILE, key: FILE}");
     const struct yaml_node *max = node_at(l, root, SPAN_LIT("journal.max"));
     const struct yaml_node *segment = node_at(l, root, SPAN_LIT("journal.segment"));
     if ((max || segment) && c->journal_max_bytes && c->segment_bytes && c->journal_max_bytes / 2 < c->segment_bytes)

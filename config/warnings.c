@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/io.h"
 #include <regex.h>
+#include <unistd.h>
 
 static bool path_is_url(const struct path *p)
 {
@@ -88,6 +89,29 @@ static void warn_source(const struct source_config *s, uint64_t now_us, struct r
     buf_release(&whose);
 }
 
+static void warn_tls(const struct config *c, struct report *r)
+{
+    const struct secret_ref key = {.kind = SECRET_FILE, .at = c->tls_key};
+    if (!c->tls_cert)
+        return;
+    if (access(c->tls_cert, R_OK) != 0)
+        report_plain(r, "! tls.cert: cannot read %s: the server will not start", c->tls_cert);
+    if (access(c->tls_key, R_OK) != 0)
+        report_plain(r, "! tls.key: cannot read %s: the server will not start", c->tls_key);
+    else if (secret_is_open(&key))
+        report_plain(r, "! tls.key: others can read or change %s: chmod 600 %s", c->tls_key, c->tls_key);
+}
+
+/* Who names everybody a proxy lets everybody say who they are. */
+static void warn_proxies(const struct config *c, struct report *r)
+{
+    for (size_t i = 0; i < c->n_proxies; i++) {
+        const struct address_block *b = &c->proxies[i];
+        if (b->bits == (address_is_v4(&b->first) ? 96 : 0))
+            report_plain(r, "! proxies: everybody is a proxy, so X-Forwarded-For is believed from anybody; name your own only");
+    }
+}
+
 void config_warnings(const struct config *c, struct report *r)
 {
     const struct io *io = io_posix();
@@ -105,6 +129,8 @@ void config_warnings(const struct config *c, struct report *r)
         report_plain(r, "! admin: no token_file: whoever reaches %s:%u may read it", c->admin.host, c->admin.port);
     if (c->admin_token.at)
         warn_secret("admin.token_file", &c->admin_token, NULL, now_us, r);
+    warn_tls(c, r);
+    warn_proxies(c, r);
     for (size_t i = 0; i < c->n_sources; i++)
         warn_source(&c->sources[i], now_us, r);
 }

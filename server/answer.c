@@ -2,7 +2,6 @@
 #include "server/door.h"
 #include "core/log.h"
 #include <stdio.h>
-#include <sys/socket.h>
 
 void request_finish(struct request *r, enum outcome o)
 {
@@ -89,8 +88,12 @@ static enum MHD_Result tell(struct request *r, unsigned status, const char *word
 static void log_rejection(const struct request *r, enum outcome o)
 {
     static struct log_limit limit;
-    if (outcome_rejects(o))
-        log_limited(&limit, LOG_WARN, "a delivery was refused", "source=%s reason=%s", r->source->config->name, outcome_name(o));
+    char client[ADDRESS_TEXT_MAX];
+    if (!outcome_rejects(o))
+        return;
+    address_text(&r->client, client);
+    log_limited(&limit, LOG_WARN, "a delivery was refused", "source=%s reason=%s client=%s", r->source->config->name,
+                outcome_name(o), client);
 }
 
 enum MHD_Result answer_outcome(struct request *r, enum outcome o)
@@ -144,14 +147,11 @@ static const char *reason_of(unsigned status)
 
 enum MHD_Result answer_and_linger(struct request *r)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     enum outcome o = r->outcome;
     if (r->source) {
         request_finish(r, o);
         log_rejection(r, o);
     }
-    if (!info)
-        return MHD_NO;
     const char *word = r->source ? outcome_name(o) : "unknown_source";
     struct buf head;
     buf_init(&head, 4096);
@@ -165,11 +165,11 @@ enum MHD_Result answer_and_linger(struct request *r)
     else
         buf_addf(&head, "Content-Length: %zu\r\n\r\n%s\n", strlen(word) + 1, word);
     /* Nothing else is on its way on this connection: earlier answers are out, and this one fits any socket's buffer. */
-    bool sent = buf_ok(&head) && send(info->connect_fd, head.p, head.n, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)head.n;
+    bool sent = buf_ok(&head) && link_last_words(r->link, buf_span(&head));
     buf_release(&head);
-    if (!sent || shutdown(info->connect_fd, SHUT_WR) != 0)
+    if (!sent)
         return MHD_NO;
     r->phase = PHASE_LINGERING;
-    link_deadline(r->server, r->link, LINGER_US, true);
+    link_linger(r->server, r->link, LINGER_US);
     return MHD_YES;
 }

@@ -3,16 +3,19 @@
  * server.c  start and stop           link.c    connections and their deadlines     request.c  one request's way
  * gather.c  headers, framing, body   judge.c   what a complete request is          answer.c   what it is told
  * books.c   books and marks on disk  counts.c  the counters                        seen.c     duplicates
+ * peers.c   who has how much open    forwarded.c  who is behind a proxy            tls.c      the certificate
  * rejected.c  what was refused, to be looked at
  *
  * Threads: libmicrohttpd's workers run requests; the lane's committer completes their tickets; `sweeper` closes connections whose
- * time is up; `bookkeeper` writes the books and what was refused every second. Locks are leaves: none is taken while another
- * is held. */
+ * time is up; `bookkeeper` writes the books and what was refused every second; with TLS `watcher` looks for a replaced certificate.
+ * Locks are leaves: none is taken while another is held. */
 #pragma once
 #include "server/counts.h"
+#include "server/peers.h"
 #include "server/rejected.h"
 #include "server/seen.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "server/verify.h"
 #include <microhttpd.h>
 #include <stdatomic.h>
@@ -43,10 +46,21 @@ struct workspace {
     struct buf text;
 };
 
-struct link { /* a connection */
-    struct link *next, *prev;
+/* A connection. Its times are monotonic. The worker sets them as the request goes on; while it waits for a request the sweeper
+ * looks for the first byte. */
+struct link {
+    struct link *next, *prev; /* guarded by link_lock */
     int fd;
-    uint64_t deadline_us; /* monotonic; UINT64_MAX: none */
+    struct address address;   /* the peer's; all zero: none */
+    bool trusted;             /* it is one of the proxies */
+    bool counted;             /* among the peers */
+    gnutls_session_t session; /* NULL: plain HTTP */
+    struct tls_pair *pair;    /* its certificate */
+    uint64_t whole_us;        /* the worker's: when the whole request must be there */
+    uint64_t look_us;         /* the sweeper's: when it looks again */
+    uint64_t opened_us;       /* waiting since then: no request yet */
+    _Atomic uint64_t deadline_us; /* UINT64_MAX: none */
+    _Atomic uint64_t waiting_us;  /* since when nothing of a request is there; 0: something is */
 };
 
 struct server {
@@ -68,6 +82,10 @@ struct server {
     struct workspace *idle_work; /* guarded by work_lock */
     pthread_mutex_t link_lock;
     struct link *links; /* guarded by link_lock */
+    size_t n_links;     /* guarded by link_lock */
+    struct peers *peers;   /* open connections by peer */
+    struct peers *clients; /* open requests by whom a proxy speaks for */
+    struct tls *tls;       /* NULL: plain HTTP */
     pthread_mutex_t book_lock;
     struct state state;          /* guarded by book_lock */
     struct books *snapshot;      /* guarded by book_lock */
@@ -77,8 +95,8 @@ struct server {
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
     bool stopping; /* guarded by stop_lock: ends the own threads */
-    bool sweeper_runs, bookkeeper_runs;
-    pthread_t sweeper, bookkeeper;
+    bool sweeper_runs, bookkeeper_runs, watcher_runs;
+    pthread_t sweeper, bookkeeper, watcher;
     _Atomic uint64_t body_bytes; /* of the budget */
     atomic_size_t requests;      /* that libmicrohttpd has handed over and not completed */
     atomic_size_t pending;       /* tickets; the server lives until they are done */
@@ -101,6 +119,8 @@ struct request {
     struct MHD_Connection *connection;
     struct link *link;
     uint64_t began_us; /* monotonic: its request line was there */
+    struct address client; /* the peer's, or as a trusted proxy says */
+    bool client_counted;
     struct door_source *source; /* NULL: unknown */
     size_t source_index;
     enum phase phase;
@@ -125,12 +145,26 @@ struct request {
 
 /* ---- link.c ---- */
 void link_notify(void *server, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code);
+enum MHD_Result link_accept(void *server, const struct sockaddr *at, socklen_t n); /* or refuses: too many of one address */
 struct link *link_of(struct MHD_Connection *c);
-/* within UINT64_MAX: none. Returns the monotonic time that it counted from (0 for none), so that its callers read no clock. */
-uint64_t link_deadline(struct server *s, struct link *l, uint64_t within_us, bool only_earlier);
+/* The deadlines of a request: its line is there; its head is; all of it is, and it is we who take the time; the next one is
+ * waited for. The first and the last return the monotonic time that they counted from, so that their callers read no clock. */
+uint64_t link_head(struct server *s, struct link *l);
+void link_body(struct server *s, struct link *l);
+void link_whole(struct link *l);
+uint64_t link_wait(struct server *s, struct link *l);
+/* Closed in this time at the latest. */
+void link_linger(struct server *s, struct link *l, uint64_t within_us);
+/* Writes past the library, all or nothing, and ends this direction. Only from the connection's worker, with no answer on its
+ * way. */
+bool link_last_words(struct link *l, struct span bytes);
 void *sweep_loop(void *server);
 /* Sleeps, or wakes at once when the server stops; false: stop. */
 bool server_sleep(struct server *s, uint64_t us);
+
+/* ---- forwarded.c ---- */
+/* Whom a request that came from a trusted proxy is from. */
+struct address forwarded_client(const struct config *c, const struct http_message *m, struct address peer);
 
 /* ---- gather.c ---- */
 /* Headers into the request; what is wrong with the framing. false: refused, outcome and status are set. */
@@ -151,7 +185,7 @@ enum MHD_Result answer_text(struct request *r, unsigned status, struct span body
 enum MHD_Result answer_outcome(struct request *r, enum outcome o); /* counts it and tells it */
 enum MHD_Result answer_refusal(struct request *r);
 enum MHD_Result answer_stored(struct request *r);
-/* A refusal in the middle of a body, where the library cannot answer: written to the socket itself. */
+/* A refusal in the middle of a body, where the library cannot answer: written past it, on a TLS connection as a record. */
 enum MHD_Result answer_and_linger(struct request *r);
 void request_finish(struct request *r, enum outcome o); /* counts, once */
 

@@ -4,6 +4,7 @@
  *                                 │ refused: dropped to its end, or answered at once and closed
  */
 #include "server/door.h"
+#include "core/log.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ void *request_begin(void *server, const char *url, struct MHD_Connection *c)
     buf_init(&r->body, s->config->body_bytes_max);
     buf_init(&r->blanked, 1 << 20);
     atomic_fetch_add(&s->requests, 1);
-    r->began_us = link_deadline(s, r->link, s->config->request_us, true);
+    r->began_us = link_head(s, r->link);
     return r;
 }
 
@@ -39,12 +40,32 @@ static bool may_shake(const struct door_source *source)
     return false;
 }
 
+/* A proxy's connections have no limit; those for whom it speaks may have so many requests open. false: refused. */
+static bool count_client(struct request *r)
+{
+    static struct log_limit limit;
+    struct server *s = r->server;
+    char client[ADDRESS_TEXT_MAX];
+    if (!r->link->trusted || !s->config->per_address_max || blocks_have(s->config->proxies, s->config->n_proxies, &r->client))
+        return true;
+    r->client_counted = peers_try(s->clients, &r->client);
+    if (r->client_counted)
+        return true;
+    address_text(&r->client, client);
+    log_limited(&limit, LOG_WARN, "one address has too many requests open", "client=%s limits.per_address=%u", client,
+                s->config->per_address_max);
+    r->outcome = OUT_UNAVAILABLE;
+    r->status = 503;
+    return false;
+}
+
 /* What the headers alone decide. false: refused. */
 static bool admit(struct request *r)
 {
     struct server *s = r->server;
     bool ok = gather_headers(r);
     bool framed = ok || r->outcome == OUT_TOO_LARGE;
+    r->client = r->link->trusted ? forwarded_client(s->config, &r->message, r->link->address) : r->link->address;
     r->source = source_of(s, r->message.url, &r->source_index);
     if (!r->source) {
         counts_unknown(&s->counts);
@@ -69,13 +90,14 @@ static bool admit(struct request *r)
         r->status = 503;
         return false;
     }
-    return true;
+    return count_client(r);
 }
 
 static enum MHD_Result first_step(struct request *r, const char *method, const char *version)
 {
     r->message.method = span_of(method);
     r->version = version;
+    link_body(r->server, r->link);
     if (admit(r)) {
         r->must_close = false;
         r->phase = PHASE_BODY;
@@ -115,7 +137,7 @@ static enum MHD_Result refused_step(struct request *r, const char *data, size_t 
 static enum MHD_Result body_step(struct request *r, const char *data, size_t *size)
 {
     if (*size == 0) {
-        link_deadline(r->server, r->link, UINT64_MAX, false); /* from here on it is we who take the time */
+        link_whole(r->link);
         r->message.body = buf_span(&r->body);
         return judge_request(r);
     }
@@ -167,7 +189,9 @@ void request_end(void *server, struct MHD_Connection *c, void **request, enum MH
         return;
     *request = NULL;
     request_finish(r, OUT_ABORTED); /* unless it has an outcome already */
-    uint64_t now = link_deadline(s, r->link, s->config->idle_us + s->config->request_us, false);
+    if (r->client_counted)
+        peers_leave(s->clients, &r->client);
+    uint64_t now = link_wait(s, r->link);
     if (r->phase == PHASE_ANSWERED || r->phase == PHASE_LINGERING)
         histogram_observe(&s->request_times, now - r->began_us);
     gather_release(r);

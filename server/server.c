@@ -187,6 +187,14 @@ static unsigned workers_of(const struct config *c)
     return n > c->connections_max ? c->connections_max : n;
 }
 
+/* Each session is given its certificate when its connection begins; one without has none. */
+static int no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certs,
+                          unsigned *n_certs, gnutls_ocsp_data_st **ocsp, unsigned *n_ocsp, gnutls_privkey_t *key, unsigned *flags)
+{
+    (void)session, (void)info, (void)certs, (void)n_certs, (void)ocsp, (void)n_ocsp, (void)key, (void)flags;
+    return -1;
+}
+
 static bool start_daemon(struct server *s, struct err *err)
 {
     const struct config *c = s->config;
@@ -197,22 +205,47 @@ static bool start_daemon(struct server *s, struct err *err)
         {MHD_OPTION_END, 0, NULL},
     };
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, request_step, s, /* no error log: ours */
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (s->tls ? MHD_USE_TLS : MHD_NO_FLAG), 0, link_accept, s,
+        request_step, s, /* no error log: ours */
         MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK, request_begin, s, MHD_OPTION_NOTIFY_COMPLETED,
         request_end, s, MHD_OPTION_NOTIFY_CONNECTION, link_notify, s, MHD_OPTION_CONNECTION_LIMIT, c->connections_max,
         MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)pool_bytes,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, MHD_OPTION_END);
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, s->tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END,
+        TLS_PRIORITIES, MHD_OPTION_HTTPS_CERT_CALLBACK2, no_certificate, MHD_OPTION_END);
     if (!s->daemon)
         return err_sys(err, ERR_NOMEM, "cannot start the HTTP server");
     s->listen_fd = -1;
     return true;
 }
 
+static void *watch_loop(void *server)
+{
+    struct server *s = server;
+    while (server_sleep(s, TLS_LOOK_US))
+        tls_watch(s->tls);
+    return NULL;
+}
+
 static bool start_threads(struct server *s, struct err *err)
 {
     s->sweeper_runs = pthread_create(&s->sweeper, NULL, sweep_loop, s) == 0;
     s->bookkeeper_runs = pthread_create(&s->bookkeeper, NULL, book_loop, s) == 0;
-    return (s->sweeper_runs && s->bookkeeper_runs) || err_set(err, ERR_NOMEM, "cannot start a thread");
+    s->watcher_runs = s->tls && pthread_create(&s->watcher, NULL, watch_loop, s) == 0;
+    return (s->sweeper_runs && s->bookkeeper_runs && s->watcher_runs == (s->tls != NULL)) ||
+           err_set(err, ERR_NOMEM, "cannot start a thread");
+}
+
+static void start_peers(struct server *s)
+{
+    uint64_t salt = 0;
+    (void)s->io->world->random(s->io, &salt, sizeof salt); /* without it the tables still count */
+    s->peers = peers_new(s->config->per_address_max, s->config->connections_max, salt);
+    s->clients = peers_new(s->config->per_address_max, s->config->connections_max, salt);
+}
+
+static bool start_tls(struct server *s, struct err *err)
+{
+    return !s->config->tls_cert || tls_open(s->config->tls_cert, s->config->tls_key, &s->tls, err);
 }
 
 bool server_start(const struct server_opts *o, struct server **ret, struct err *err)
@@ -231,7 +264,8 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
-    bool ok = add_sources(s, err) && books_open(s, o->data_dir, err);
+    start_peers(s);
+    bool ok = start_tls(s, err) && add_sources(s, err) && books_open(s, o->data_dir, err);
     if (ok)
         open_rejected(s, o->data_dir);
     if (!ok || !listen_on(s, err) || !start_threads(s, err) || !start_daemon(s, err)) {
@@ -277,6 +311,8 @@ static void stop_threads(struct server *s)
         pthread_join(s->sweeper, NULL);
     if (s->bookkeeper_runs)
         pthread_join(s->bookkeeper, NULL);
+    if (s->watcher_runs)
+        pthread_join(s->watcher, NULL);
 }
 
 static void free_sources(struct server *s)
@@ -316,6 +352,9 @@ void server_stop(struct server **server)
     books_close(s);
     free_sources(s);
     seen_free(&s->seen);
+    peers_free(&s->peers);
+    peers_free(&s->clients);
+    tls_free(&s->tls);
     for (struct workspace *w = s->idle_work, *next; w; w = next) {
         next = w->next;
         verify_scratch_free(&w->verify);

@@ -29,7 +29,7 @@ sources:
     config: {api_key: {file: ./secrets/key}}
 staging: {objects: {url: "file://./data/staging", cut_age: 200ms}}
 merge: {target: "sqlite:./data/tables.db", every: 200ms}
-limits: {body: 1MiB, idle: 2s, request: 4s, connections: 2048}
+limits: {body: 1MiB, idle: 2s, request: 4s, connections: 2048, per_address: 0}
 """
 server = None
 number = 0
@@ -146,6 +146,32 @@ def ambiguous_framing():
     healthy()
 
 
+def odd_headers():
+    """Genuine requests with a line more, or one spelled so that two readers may understand it differently: none is taken."""
+    head = b"Host: sluice\r\n"
+    extra = {"signature before the genuine one": b"webhook-signature: v1,AAAA\r\n", "id twice": b"webhook-id: evt_other\r\n",
+             "time twice": b"webhook-timestamp: 1\r\n", "host twice": b"Host: other\r\n",
+             "NUL in a value": b"X-A: b\0c\r\n", "NUL at a value's end": b"X-A: b\0\r\n", "NUL in a name": b"X\0A: b\r\n",
+             "bare CR in a value": b"X-A: b\rc\r\n", "bare CR before a header": b"X-A: b\rX-B: c\r\n",
+             "bare CR before a length": b"X-A: b\rContent-Length: 3\r\n", "bare CR at a value's end": b"X-A: b\r\r\n",
+             "bare CR before a coding": b"X-A: b\rTransfer-Encoding: chunked\r\n", "bare LF before a length": b"X-A: b\nContent-Length: 3\r\n",
+             "control character": b"X-A: b\x01c\r\n", "folded line": b"X-A: b\r\n c\r\n", "space before the colon": b"X-A : b\r\n",
+             "no colon": b"X-A\r\n", "length and chunked": b"Transfer-Encoding: chunked\r\n", "length and a list of codings":
+             b"Transfer-Encoding: identity, chunked\r\n", "another length": b"Content-Length: 3\r\n"}
+    for name, line in extra.items():
+        message_id, body = event()
+        try:
+            send(deliver.request("/in/demo", message_id, body).replace(head, head + line, 1), (400, 401))
+        except AssertionError as e:
+            raise AssertionError("%s: %s" % (name, e))
+    for name in (b"webhook-signature", b"Content-Length"):  # the very same line again
+        message_id, body = event()
+        raw = deliver.request("/in/demo", message_id, body)
+        line = next(x for x in raw.split(b"\r\n") if x.startswith(name + b":"))
+        send(raw.replace(head, head + line + b"\r\n", 1), (400, 401))
+    healthy()
+
+
 def many_and_large_headers():
     message_id, body = event()
     flood = b"".join(b"X-%d: y\r\n" % i for i in range(5000))
@@ -258,7 +284,7 @@ def run():
     with Sluice(CONFIG, {"secrets/demo": deliver.SECRET, "secrets/key": provider.TOKEN}) as server:
         server.start()
         return main([no_body, hundred_megabytes, binary_body, wrong_method, unknown_source, half_requests, ambiguous_framing,
-                     many_and_large_headers, garbage, a_thousand_slow_clients, memory_stays_flat, books_still_balance], "hostile")
+                     odd_headers, many_and_large_headers, garbage, a_thousand_slow_clients, memory_stays_flat, books_still_balance], "hostile")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ START_TEST(one_source_is_enough)
     ck_assert_uint_eq(c->connections_max, 4096);
     ck_assert_uint_eq(c->idle_us, 30 * SECOND);
     ck_assert_uint_eq(c->request_us, 60 * SECOND);
+    ck_assert_uint_eq(c->head_us, 10 * SECOND);
+    ck_assert_uint_eq(c->body_us, 60 * SECOND);
+    ck_assert_uint_eq(c->per_address_max, 256);
+    ck_assert_uint_eq(c->n_proxies, 0);
+    ck_assert_ptr_null(c->tls_cert);
+    ck_assert_ptr_null(c->tls_key);
     ck_assert(c->threads >= 1 && c->threads <= 4);
     ck_assert_uint_eq(c->drain_us, 0);
     ck_assert_uint_eq(c->stop_us, 30 * SECOND);
@@ -113,6 +119,11 @@ START_TEST(the_example_says_what_it_says)
     assert_below(&w, c->admin_token.at, "secrets/admin");
     ck_assert_str_eq(c->public_url, "https://hooks.example.com");
     ck_assert_uint_eq(c->threads, 2);
+    ck_assert_uint_eq(c->n_proxies, 2);
+    ck_assert_uint_eq(c->proxies[0].bits, 96 + 8);
+    ck_assert_uint_eq(c->proxies[1].bits, 128);
+    assert_below(&w, c->tls_cert, "tls/cert.pem");
+    assert_below(&w, c->tls_key, "tls/key.pem");
     ck_assert_uint_eq(c->n_sources, 3);
     check_example_stripe(&w, config_source(c, SPAN_LIT("stripe")));
     const struct source_config *acme = config_source(c, SPAN_LIT("acme"));

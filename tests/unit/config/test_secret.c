@@ -297,6 +297,11 @@ START_TEST(risks_are_warned_of)
         {"admin: {listen: \"[::1]:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches ::1:9 may read it\n"},
         {"admin: {listen: \"127.1.2.3:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches 127.1.2.3:9 may read it\n"},
         {"admin: {listen: \"localhost:9\"}\nsources: {demo: }\n", "! admin: no token_file: whoever reaches localhost:9 may read it\n"},
+        {"tls: {cert: ./s, key: ./open}\nsources: {demo: }\n", "! tls.key: others can read or change "},
+        {"tls: {cert: ./s, key: ./missing}\nsources: {demo: }\n", "! tls.key: cannot read "},
+        {"tls: {cert: ./missing, key: ./s}\nsources: {demo: }\n", "! tls.cert: cannot read "},
+        {"proxies: [0.0.0.0/0]\nsources: {demo: }\n", "! proxies: everybody is a proxy"},
+        {"proxies: [10.0.0.0/8, \"::/0\"]\nsources: {demo: }\n", "! proxies: everybody is a proxy"},
         {"retention: {runs: 1d}\nsources: {demo: }\n", "! retention.runs: read, but nothing in this version acts on it\n"},
         {"sources: {a: {manifest: generic, secrets: [{file: ./s}], verify: {v: {algorithm: hmac-sha1, signature: {header: X-S, encoding: "
          "base64}, signed: \"{url}{body}\"}}}}\n",

@@ -83,6 +83,8 @@ static inline void world_new(struct world *w)
                                 .header_bytes_max = 32768,
                                 .connections_max = 256,
                                 .idle_us = 5000000,
+                                .head_us = 5000000,
+                                .body_us = 5000000,
                                 .request_us = 5000000,
                                 .threads = 2};
     struct verify_secret secret = {SPAN_LIT(SECRET), 0};
