@@ -120,8 +120,11 @@ static void print_advice(const struct judge *j, const struct captured *c, enum v
                         "  The signature is made over the raw bytes.\n");
         break;
     case VERDICT_EXPIRED:
-        fprintf(to, "  The signature is right; only the time is not. For an old capture put its own time into now_unix; for a\n"
-                    "  fresh one compare this machine's clock.\n");
+        if (c->outcome.n)
+            fprintf(to, "  The signature is right; only the time is not: it was delivered late, or one of the clocks is off.\n");
+        else
+            fprintf(to, "  The signature is right; only the time is not. For an old capture put its own time into now_unix; for\n"
+                        "  a fresh one compare this machine's clock.\n");
         break;
     case VERDICT_MISSING_HEADER:
         fprintf(to, "  Proxies drop or rename headers; some providers sign only once a secret is set at their side.\n");

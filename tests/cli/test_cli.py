@@ -263,6 +263,25 @@ def refused_without_a_secret_or_in_part():
             s.run("verify", "demo", *words, code=2)
 
 
+def refused_survives_a_kill():
+    with instance() as s:
+        s.start()
+        assert deliver.Connection(s.port).post(deliver.request("/in/demo", "evt_1", event("cus_1").encode(), key=b"another")) == 401
+        deadline = time.monotonic() + 20
+        while not os.path.exists(s.path("data", "rejected", "demo.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        s.kill()
+        assert "result: bad_signature" in s.run("verify", "demo", "--last-rejected", code=1)[0]
+        s.start()
+        assert "result: bad_signature" in s.run("verify", "demo", "--last-rejected", code=1)[0]
+        s.write("data/rejected/demo.json", "[{")  # of another's making: told, and no reason not to start
+        s.kill()
+        assert "not a list" in s.run("verify", "demo", "--last-rejected", code=1)[1]
+        s.start()
+        assert "are lost" in s.logged()
+
+
 def captured_and_verified():
     with instance() as s:
         body = event("cus_1", name="Zoë").encode()
@@ -410,6 +429,7 @@ def no_secret_is_ever_shown():
 if __name__ == "__main__":
     sys.exit(main([help_and_unknown_words, configuration_mistakes, manifest_mistakes, vectors_by_command, transform_by_command,
                    commands_with_and_without_a_server, one_writer, refused_and_looked_at,
-                   refused_without_a_secret_or_in_part, captured_and_verified, send_signs_like_the_provider, init_writes_what_works,
+                   refused_without_a_secret_or_in_part, refused_survives_a_kill, captured_and_verified,
+                   send_signs_like_the_provider, init_writes_what_works,
                    backfill_shows_progress_and_resumes, progress_bar_on_a_terminal, ctrl_c_stops_after_a_page,
                    no_secret_is_ever_shown], "cli"))
