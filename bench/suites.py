@@ -44,9 +44,8 @@ def all_stored(got):
 
 # ---- ingest ----
 
-def ingest_round(case, sizes, ms):
+def ingest_ceilings(out, case, sizes, ms):
     connections, close = case
-    out = {}
     folder = scratch()
     out["sync"] = run("sync_loop", dir=folder, bytes=sizes["request_bytes_mean"] * connections, ms=ms // 2)
     for name in ("bare", "bare_hmac"):
@@ -54,9 +53,20 @@ def ingest_round(case, sizes, ms):
         out[name] = load(server, connections, ms, close)
         server.stop()
     remove(folder)
+
+
+def ingest_sluice(out, case, _, ms):
+    connections, close = case
     with Sluice() as s:
         out["sluice"] = load(s.start().server, connections, ms, close)
         out["books"] = s.books()
+
+
+def ingest_round(case, sizes, ms, turn):
+    """Every other round begins with Sluice, so that neither side always follows the other."""
+    out, connections = {}, case[0]
+    for side in (ingest_ceilings, ingest_sluice) if turn % 2 == 0 else (ingest_sluice, ingest_ceilings):
+        side(out, case, sizes, ms)
     # What was answered must be in the journal, once; what was on its way at the end may be.
     new = out["books"]["journalled"] - out["sluice"]["sent_in_all"]
     out["ok"] = all_stored(out["sluice"]) and all_stored(out["bare"]) and 0 <= new <= connections
@@ -100,7 +110,7 @@ def ingest(quick, raw, sizes):
     rows = []
     for case in cases:
         say("  ingest: %d connections%s" % (case[0], ", a new one each" if case[1] else ""))
-        rounds = [ingest_round(case, sizes["github"], 1500 if quick else 4000) for _ in range(rounds_of(quick))]
+        rounds = [ingest_round(case, sizes["github"], 1500 if quick else 4000, i) for i in range(rounds_of(quick))]
         raw["%d%s" % (case[0], " new" if case[1] else "")] = rounds
         rows += ingest_rows(case, rounds)
     macs = [run("hmac_loop", requests=requests_file("github"), ms=500) for _ in range(rounds_of(quick))]
