@@ -6,6 +6,7 @@ import sqlite3
 import statistics
 import threading
 import time
+import uuid
 
 import payloads
 from harness import Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
@@ -44,9 +45,8 @@ def all_stored(got):
 
 # ---- ingest ----
 
-def ingest_round(case, sizes, ms):
+def ingest_ceilings(out, case, sizes, ms):
     connections, close = case
-    out = {}
     folder = scratch()
     out["sync"] = run("sync_loop", dir=folder, bytes=sizes["request_bytes_mean"] * connections, ms=ms // 2)
     for name in ("bare", "bare_hmac"):
@@ -54,9 +54,20 @@ def ingest_round(case, sizes, ms):
         out[name] = load(server, connections, ms, close)
         server.stop()
     remove(folder)
+
+
+def ingest_sluice(out, case, _, ms):
+    connections, close = case
     with Sluice() as s:
         out["sluice"] = load(s.start().server, connections, ms, close)
         out["books"] = s.books()
+
+
+def ingest_round(case, sizes, ms, turn):
+    """Every other round begins with Sluice, so that neither side always follows the other."""
+    out, connections = {}, case[0]
+    for side in (ingest_ceilings, ingest_sluice) if turn % 2 == 0 else (ingest_sluice, ingest_ceilings):
+        side(out, case, sizes, ms)
     # What was answered must be in the journal, once; what was on its way at the end may be.
     new = out["books"]["journalled"] - out["sluice"]["sent_in_all"]
     out["ok"] = all_stored(out["sluice"]) and all_stored(out["bare"]) and 0 <= new <= connections
@@ -100,7 +111,7 @@ def ingest(quick, raw, sizes):
     rows = []
     for case in cases:
         say("  ingest: %d connections%s" % (case[0], ", a new one each" if case[1] else ""))
-        rounds = [ingest_round(case, sizes["github"], 1500 if quick else 4000) for _ in range(rounds_of(quick))]
+        rounds = [ingest_round(case, sizes["github"], 1500 if quick else 4000, i) for i in range(rounds_of(quick))]
         raw["%d%s" % (case[0], " new" if case[1] else "")] = rounds
         rows += ingest_rows(case, rounds)
     macs = [run("hmac_loop", requests=requests_file("github"), ms=500) for _ in range(rounds_of(quick))]
@@ -287,12 +298,14 @@ def keepup(quick, raw, sizes):
 # ---- start ----
 
 def first_request():
-    body = b'{"action":"opened","repository":{"id":1}}'
-    return payloads.github_request("watch", body)[0].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+    """A signed request that no server has seen: a copy would be answered without being stored."""
+    raw = payloads.github_request("watch", b'{"action":"opened","repository":{"id":1}}')[0]
+    raw = raw.replace(payloads.ID.encode(), str(uuid.uuid4()).encode(), 1)
+    return raw.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
 
-def start_round(unread, raw_request):
-    out = {}
+def start_round(unread):
+    out, raw_request = {}, first_request()
     folder = scratch()
     server = bare(folder)
     out["bare_ms"] = server.first_answer_ms(raw_request)
@@ -307,19 +320,19 @@ def start_round(unread, raw_request):
 
 
 def start(quick, raw, sizes):
-    raw_request, rounds = first_request(), []
+    rounds = []
     # Nothing is cut, so the journal stays unread; the books know of it, as after any start but one that lost state.db.
     with Sluice(cut_age="1d") as unread:
         say("  start: a journal of 1 GiB")
         run("journal_loop", dir=unread.path("data", "journal"), requests=requests_file("github"), ms=0, bytes=1 << 30,
             in_flight=1024)
         forget_cached(unread.path("data"))
-        raw["uncounted_ms"] = unread.spawn().first_answer_ms(raw_request)
+        raw["uncounted_ms"] = unread.spawn().first_answer_ms(first_request())
         time.sleep(2)
         unread.server.stop()
         shutil.rmtree(unread.path("data", "staging"), ignore_errors=True)
         for _ in range(rounds_of(quick)):
-            rounds.append(start_round(unread, raw_request))
+            rounds.append(start_round(unread))
     raw["rounds"] = rounds
     empty = row("start", "exec to the first 200, empty journal", "ms", [r["bare_ms"] for r in rounds],
                 [r["empty_ms"] for r in rounds], "≤ 50 ms")
