@@ -108,6 +108,7 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
 {
     struct ticket *done, *also = NULL;
     pthread_mutex_lock(&l->lock);
+    struct lane_listener listener = l->listener;
     if (ok) {
         l->segments[l->n_segments - 1].bytes = l->end;
         atomic_fetch_add(&l->total_bytes, b->bytes.n);
@@ -124,8 +125,12 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
     l->committing = false;
     pthread_cond_broadcast(&l->durable_moved);
     pthread_mutex_unlock(&l->lock);
+    if (listener.before)
+        listener.before(listener.ctx);
     complete(done, ok ? NULL : err);
     complete(also, err);
+    if (listener.after)
+        listener.after(listener.ctx);
 }
 
 /* Swaps the batches when there is work; false: closing and nothing left. */

@@ -41,6 +41,14 @@ struct ticket {
     uint64_t seq;        /* set by lane_append */
     void (*done)(struct ticket *t, const struct err *err); /* err NULL: durable */
 };
+/* Who appends much has to do for a whole batch what it would else do for each ticket: called by the committer around the `done` of
+ * a batch's tickets, in which every lock may be held from one to the other. NULL: nobody. Set it while nothing waits. */
+struct lane_listener {
+    void (*before)(void *ctx);
+    void (*after)(void *ctx);
+    void *ctx;
+};
+void lane_listen(struct lane *l, const struct lane_listener *listener);
 /* Copies the entry into the current batch; *t completes later. Sets t->seq. On false the ticket is not taken.
  * ERR_FULL: limits; ERR_INPUT: larger than entry_bytes_max; ERR_DURABLE: the lane is failing. */
 bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct err *err);

@@ -130,6 +130,13 @@ bool lane_trouble(struct lane *l, char *ret_words, size_t n)
     return bad;
 }
 
+void lane_listen(struct lane *l, const struct lane_listener *listener)
+{
+    pthread_mutex_lock(&l->lock);
+    l->listener = listener ? *listener : (struct lane_listener){0};
+    pthread_mutex_unlock(&l->lock);
+}
+
 struct waiter {
     struct ticket ticket;
     pthread_mutex_t lock;

@@ -39,6 +39,7 @@ struct lane {
     bool committing;
     uint64_t next_seq;
     atomic_uint_fast64_t durable;
+    struct lane_listener listener;
     bool full;                /* a limit was reached when the disk was last looked at */
     uint64_t looked_us;
     uint64_t refused_bytes;   /* what did not fit last; 0: what came last did */

@@ -35,17 +35,14 @@ void counts_release(struct counts *c)
 
 void counts_arrive(struct counts *c, size_t source)
 {
-    pthread_mutex_lock(&c->lock);
-    c->sources[source].received++;
-    c->sources[source].live.in_flight++;
-    pthread_mutex_unlock(&c->lock);
+    atomic_fetch_add_explicit(&c->sources[source].in_flight, 1, memory_order_relaxed);
 }
 
 static void finish_locked(struct counts *c, size_t source, enum outcome o, uint64_t now_us)
 {
     struct source_counts *live = &c->sources[source].live;
     live->by_outcome[o]++;
-    live->in_flight--;
+    atomic_fetch_sub_explicit(&c->sources[source].in_flight, 1, memory_order_relaxed);
     if (outcome_rejects(o)) {
         live->last_rejected_us = now_us;
         live->last_rejected = o;
@@ -61,12 +58,28 @@ void counts_finish(struct counts *c, size_t source, enum outcome o, uint64_t now
     pthread_mutex_unlock(&c->lock);
 }
 
-void counts_stored(struct counts *c, size_t source, uint64_t seq, uint64_t now_us)
+void counts_batch_begin(struct counts *c)
 {
     pthread_mutex_lock(&c->lock);
+}
+
+void counts_stored(struct counts *c, size_t source, uint64_t seq, uint64_t now_us)
+{
     finish_locked(c, source, OUT_ACCEPTED, now_us);
     c->mark = seq;
+}
+
+void counts_batch_end(struct counts *c)
+{
     pthread_mutex_unlock(&c->lock);
+}
+
+void counts_live(struct counts *c, size_t source, struct source_counts *ret)
+{
+    pthread_mutex_lock(&c->lock);
+    *ret = c->sources[source].live;
+    pthread_mutex_unlock(&c->lock);
+    ret->in_flight = atomic_load(&c->sources[source].in_flight);
 }
 
 void counts_unknown(struct counts *c)
@@ -82,13 +95,14 @@ void counts_books(struct counts *c, struct books *ret, uint64_t *ret_mark)
     for (size_t i = 0; i < c->n; i++) {
         const struct source_count *s = &c->sources[i];
         struct books *b = &ret[i];
-        *b = (struct books){.received = s->received - s->live.in_flight,
-                            .handshake = s->live.by_outcome[OUT_HANDSHAKE],
+        *b = (struct books){.handshake = s->live.by_outcome[OUT_HANDSHAKE],
                             .duplicate = s->live.by_outcome[OUT_DUPLICATE],
                             .journalled = s->live.by_outcome[OUT_ACCEPTED]};
-        for (int o = 0; o < OUT_COUNT; o++)
+        for (int o = 0; o < OUT_COUNT; o++) {
+            b->received += s->live.by_outcome[o];
             if (outcome_rejects((enum outcome)o))
                 b->rejected += s->live.by_outcome[o];
+        }
     }
     *ret_mark = c->mark;
     pthread_mutex_unlock(&c->lock);

@@ -1,17 +1,17 @@
 /* counts: what the door did, by source, and the books that follow from it. Private to server/.
  *
- * `received` is counted when a request reaches its source, the outcome when it is known; what is between the two is in flight.
- * One lock covers them all, so that a snapshot taken at any moment balances: received - in flight = handshake + rejected +
- * duplicate + journalled, and `journalled` covers lane events exactly up to `mark`, since the lane completes its tickets in the
+ * A request is received when its outcome is known; until then it is in flight. One lock covers the outcomes, so that a snapshot
+ * taken at any moment balances: received = handshake + rejected + duplicate + journalled, and `journalled` covers lane events exactly up to `mark`, since the lane completes its tickets in the
  * order of their sequences, without gaps, and nobody but the door appends to it.
  * Threads: any. Life: counts_init -> … -> counts_release. */
 #pragma once
 #include "server/server.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct source_count {
-    struct source_counts live;
-    uint64_t received;
+    struct source_counts live; /* but in_flight */
+    _Atomic uint64_t in_flight;
     struct books written; /* in state.db already, since the start */
 };
 struct counts {
@@ -25,8 +25,11 @@ void counts_init(struct counts *c, size_t n_sources, uint64_t mark);
 void counts_release(struct counts *c);
 void counts_arrive(struct counts *c, size_t source);
 void counts_finish(struct counts *c, size_t source, enum outcome o, uint64_t now_us);
-/* The request's entry is durable: finishes it as accepted. */
+/* Entries of a batch that are durable, in their order: each finishes its request as accepted. */
+void counts_batch_begin(struct counts *c);
 void counts_stored(struct counts *c, size_t source, uint64_t seq, uint64_t now_us);
+void counts_batch_end(struct counts *c);
+void counts_live(struct counts *c, size_t source, struct source_counts *ret);
 void counts_unknown(struct counts *c);
 bool outcome_rejects(enum outcome o);
 /* The balanced books since the start, one for each source, and the mark that `journalled` goes up to. */

@@ -1,13 +1,14 @@
 /* door: what the files of the server share. Private to server/.
  *
- * server.c  start and stop           link.c    connections and their deadlines     request.c  one request's way
+ * server.c  start and stop           listen.c  the sockets                         worker.c   a thread and its connections
+ * link.c    connections' deadlines   request.c  one request's way
  * gather.c  headers, framing, body   judge.c   what a complete request is          answer.c   what it is told
  * books.c   books and marks on disk  counts.c  the counters                        seen.c     duplicates
  * peers.c   who has how much open    forwarded.c  who is behind a proxy            tls.c      the certificate
  * rejected.c  what was refused, to be looked at
  *
- * Threads: libmicrohttpd's workers run requests; the lane's committer completes their tickets; `sweeper` closes connections whose
- * time is up; `bookkeeper` writes the books and what was refused every second; with TLS `watcher` looks for a replaced certificate.
+ * Threads: workers run requests; the lane's committer completes their tickets; `sweeper` closes connections whose time is up;
+ * `bookkeeper` writes the books and what was refused every second; with TLS `watcher` looks for a replaced certificate.
  * Locks are leaves: none is taken while another is held. */
 #pragma once
 #include "server/counts.h"
@@ -39,9 +40,12 @@ struct door_source {
     _Atomic uint64_t *last_used_us; /* by secret of the verifier */
 };
 
-/* Buffers that a request needs while it is judged; there are as many as workers. */
+#define POOL_SPARE 8192u /* of a connection's memory, beside its headers */
+#define SPARE_REQUESTS 128 /* that a worker keeps for the next ones, with bodies up to SPARE_BODY */
+#define SPARE_BODY ((size_t)16 << 10)
+
+/* Buffers that a request needs while it is judged; each worker has one. */
 struct workspace {
-    struct workspace *next;
     struct verify_scratch *verify;
     struct buf text;
 };
@@ -63,6 +67,22 @@ struct link {
     _Atomic uint64_t waiting_us;  /* since when nothing of a request is there; 0: something is */
 };
 
+enum worker_wish { WISH_WORK, WISH_QUIET /* no new connections */, WISH_STOP };
+struct worker {
+    struct server *server;
+    struct MHD_Daemon *daemon;
+    int listen_fd; /* until the daemon has it: then -1 */
+    int epoll_fd, wake_fd;
+    pthread_t thread;
+    bool runs;
+    _Atomic(enum worker_wish) wish;
+    atomic_bool quiet;
+    _Atomic(struct request *) stored; /* whose tickets are done, newest first; pushed by the committer alone */
+    struct workspace work;            /* from here on the worker's own */
+    struct request *spare;
+    size_t n_spare;
+};
+
 struct server {
     const struct config *config;
     const struct io *io;
@@ -71,15 +91,15 @@ struct server {
     struct door_source *sources;
     size_t n_sources;
     struct buf warnings;
-    struct MHD_Daemon *daemon;
-    int listen_fd; /* until the daemon has it: then -1 */
+    struct worker *workers;
+    size_t n_workers;
+    bool serving; /* the workers run */
     uint16_t port;
     struct counts counts;
+    uint64_t batch_us, batch_n; /* the committer's: of the batch that is told of */
     struct histogram verify_times, request_times;
     struct seen *seen;
     struct rejected *rejected;
-    pthread_mutex_t work_lock;
-    struct workspace *idle_work; /* guarded by work_lock */
     pthread_mutex_t link_lock;
     struct link *links; /* guarded by link_lock */
     size_t n_links;     /* guarded by link_lock */
@@ -115,7 +135,9 @@ enum phase {
 };
 struct request {
     struct ticket ticket; /* first: done gets its address */
+    struct request *next_stored; /* or the next spare one */
     struct server *server;
+    struct worker *worker;
     struct MHD_Connection *connection;
     struct link *link;
     uint64_t began_us; /* monotonic: its request line was there */
@@ -130,9 +152,9 @@ struct request {
     bool must_close, must_linger;
     uint64_t lingered; /* bytes */
     const char *version;
-    char *url; /* as received */
+    struct buf url; /* as received */
     struct http_message message;
-    struct http_header *headers; /* borrow the connection's memory until the request is over */
+    struct http_header *headers; /* room for ENTRY_HEADERS_MAX; they borrow the connection's memory until the request is over */
     struct buf body;
     uint64_t charged; /* of the budget */
     uint64_t declared;  /* length of the body; UINT64_MAX: chunked */
@@ -142,6 +164,19 @@ struct request {
     uint64_t verified_us;
     bool stored;
 };
+
+/* ---- listen.c ---- */
+bool server_listen(struct server *s, struct err *err); /* fills the workers' sockets and the port */
+
+/* ---- worker.c ---- */
+/* What is set before: server, the fds (-1, listen_fd). false: worker_end all the same. */
+bool worker_start(struct worker *w, struct err *err);
+void worker_wish(struct worker *w, enum worker_wish wish);
+void worker_end(struct worker *w); /* stops and joins */
+/* The committer's: its ticket is done. Whoever pushed wakes. */
+void worker_push(struct worker *w, struct request *r);
+bool worker_has_stored(struct worker *w);
+void worker_wake(struct worker *w);
 
 /* ---- link.c ---- */
 void link_notify(void *server, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code);
@@ -176,6 +211,11 @@ struct door_source *source_of(struct server *s, struct span url, size_t *ret_ind
 /* ---- judge.c ---- */
 /* Verifies, answers handshakes and duplicates, or hands the entry to the journal. */
 enum MHD_Result judge_request(struct request *r);
+/* Around a batch's tickets, in the committer's thread; ctx is the server. */
+void batch_before(void *ctx);
+void batch_after(void *ctx);
+/* The request's ticket is done, in its worker's thread, before it is resumed. */
+void request_stored(struct request *r);
 /* Keeps the request for `sluice verify --last-rejected`; blanks its credentials, so it is the last to look at them. whole: its
  * body is all there. scheme: that spoke for the verdict, or NULL. */
 void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64_t received_us, bool whole);
@@ -190,10 +230,11 @@ enum MHD_Result answer_and_linger(struct request *r);
 void request_finish(struct request *r, enum outcome o); /* counts, once */
 
 /* ---- request.c ---- */
-void *request_begin(void *server, const char *url, struct MHD_Connection *c);
+void request_free(struct request *r);
+void *request_begin(void *worker, const char *url, struct MHD_Connection *c);
 enum MHD_Result request_step(void *server, struct MHD_Connection *c, const char *url, const char *method, const char *version,
                              const char *data, size_t *size, void **request);
-void request_end(void *server, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code);
+void request_end(void *worker, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code);
 
 /* ---- books.c ---- */
 bool books_open(struct server *s, const char *data_dir, struct err *err); /* counts what a crash left uncounted; fills seen */

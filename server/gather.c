@@ -112,10 +112,7 @@ static bool check_framing(struct request *r)
 bool gather_headers(struct request *r)
 {
     struct gathering g = {.r = r};
-    r->headers = malloc(ENTRY_HEADERS_MAX * sizeof *r->headers);
     r->must_close = true;
-    if (!r->headers)
-        return refuse(r, OUT_UNAVAILABLE, 503);
     MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, take_header, &g);
     if (g.n > ENTRY_HEADERS_MAX || g.bytes > r->server->config->header_bytes_max)
         return refuse(r, OUT_BAD_REQUEST, 431);
@@ -123,28 +120,30 @@ bool gather_headers(struct request *r)
     r->message.n_headers = g.n;
     if (g.bad || !head_is_whole(r, &g))
         return refuse(r, OUT_BAD_REQUEST, 400);
-    struct http_header *fit = realloc(r->headers, (g.n + 1) * sizeof *fit);
-    if (fit)
-        r->message.headers = r->headers = fit;
     return check_framing(r);
 }
 
 /* ---- body ---- */
+
+#define AT_ONCE UINT64_C(65536) /* memory that is taken because of a mere announcement */
 
 bool gather_body(struct request *r, const char *p, size_t n)
 {
     struct server *s = r->server;
     if (n > s->config->body_bytes_max - r->body.n)
         return refuse(r, OUT_TOO_LARGE, 413);
-    size_t before = r->body.cap;
-    if (r->body.n + n + 1 > before) {
-        uint64_t most = 2 * (uint64_t)(r->body.n + n + 1); /* what the buffer may grow to */
+    size_t want = r->body.n + n + 1;
+    if (want > r->body.cap) {
+        if (r->declared <= AT_ONCE && want <= r->declared)
+            want = (size_t)r->declared + 1;
+        uint64_t most = 2 * (uint64_t)want; /* what the buffer may grow to */
         if (atomic_fetch_add(&s->body_bytes, most) + most > BODY_BUDGET) {
             atomic_fetch_sub(&s->body_bytes, most);
             return refuse(r, OUT_UNAVAILABLE, 503);
         }
         atomic_fetch_sub(&s->body_bytes, r->charged);
         r->charged = most;
+        (void)buf_reserve(&r->body, want - r->body.n);
     }
     buf_add(&r->body, p, n);
     return buf_ok(&r->body) || refuse(r, OUT_UNAVAILABLE, 503);
@@ -152,7 +151,10 @@ bool gather_body(struct request *r, const char *p, size_t n)
 
 void gather_release(struct request *r)
 {
-    buf_release(&r->body);
+    if (r->body.cap > SPARE_BODY)
+        buf_release(&r->body);
+    else
+        buf_clear(&r->body);
     atomic_fetch_sub(&r->server->body_bytes, r->charged);
     r->charged = 0;
 }

@@ -3,32 +3,6 @@
 #include "core/mem.h"
 #include <stdio.h>
 
-/* ---- workspaces ---- */
-
-static struct workspace *take_workspace(struct server *s)
-{
-    pthread_mutex_lock(&s->work_lock);
-    struct workspace *w = s->idle_work;
-    if (w)
-        s->idle_work = w->next;
-    pthread_mutex_unlock(&s->work_lock);
-    if (!w) {
-        w = mem_alloc(sizeof *w);
-        w->verify = verify_scratch_new();
-        buf_init(&w->text, (size_t)1 << 20);
-    }
-    return w;
-}
-
-static void give_workspace(struct server *s, struct workspace *w)
-{
-    buf_clear(&w->text);
-    pthread_mutex_lock(&s->work_lock);
-    w->next = s->idle_work;
-    s->idle_work = w;
-    pthread_mutex_unlock(&s->work_lock);
-}
-
 /* ---- handshakes ---- */
 
 static const struct handshake_rule *handshake_of(const struct request *r, bool verified, const struct scope *scope)
@@ -189,23 +163,45 @@ void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64
 
 /* ---- storing ---- */
 
-/* The committer's thread; the request is its own again as soon as its connection is resumed. */
+/* The committer's thread: what has to be in the order of the sequences, and no more. */
 static void stored(struct ticket *t, const struct err *err)
 {
     struct request *r = (struct request *)(void *)t; /* the ticket is its first member */
     struct server *s = r->server;
     if (!err) {
-        uint64_t now = s->io->world->now_us(s->io);
-        if (has_key(r))
-            seen_add(s->seen, r->dedupe, now + r->source->duplicate_us);
-        counts_stored(&s->counts, r->source_index, t->seq, now);
+        counts_stored(&s->counts, r->source_index, t->seq, s->batch_us);
         r->finished = true;
         r->outcome = OUT_ACCEPTED;
         r->stored = true;
     }
+    s->batch_n++;
+    worker_push(r->worker, r);
+}
+
+void batch_before(void *ctx)
+{
+    struct server *s = ctx;
+    s->batch_us = s->io->world->now_us(s->io);
+    s->batch_n = 0;
+    counts_batch_begin(&s->counts);
+}
+
+void batch_after(void *ctx)
+{
+    struct server *s = ctx;
+    counts_batch_end(&s->counts);
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (worker_has_stored(&s->workers[i]))
+            worker_wake(&s->workers[i]);
+    atomic_fetch_sub(&s->pending, s->batch_n); /* from here on the server may be gone */
+}
+
+void request_stored(struct request *r)
+{
+    struct server *s = r->server;
+    if (r->stored && has_key(r))
+        seen_add(s->seen, r->dedupe, s->io->world->now_us(s->io) + r->source->duplicate_us);
     r->phase = PHASE_COMMITTED;
-    MHD_resume_connection(r->connection);
-    atomic_fetch_sub(&s->pending, 1); /* from here on the server may be gone */
 }
 
 /* Goes on with an answer that is known without the journal, in the way of a suspended request. */
@@ -294,9 +290,7 @@ static enum MHD_Result judge(struct request *r, struct workspace *w)
 
 enum MHD_Result judge_request(struct request *r)
 {
-    struct server *s = r->server;
-    struct workspace *w = take_workspace(s);
-    enum MHD_Result result = judge(r, w);
-    give_workspace(s, w);
-    return result;
+    struct workspace *w = &r->worker->work;
+    buf_clear(&w->text);
+    return judge(r, w);
 }

@@ -8,24 +8,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *request_begin(void *server, const char *url, struct MHD_Connection *c)
+/* ---- memory: a worker keeps some of its requests for the next ones ---- */
+
+void request_free(struct request *r)
 {
-    struct server *s = server;
-    struct request *r = calloc(1, sizeof *r);
+    buf_release(&r->url);
+    buf_release(&r->body);
+    buf_release(&r->blanked);
+    free(r->headers);
+    free(r);
+}
+
+static struct request *request_new(struct worker *w)
+{
+    struct request *r = w->spare;
+    if (!r) {
+        r = calloc(1, sizeof *r);
+        if (r && !(r->headers = malloc(ENTRY_HEADERS_MAX * sizeof *r->headers))) {
+            free(r);
+            r = NULL;
+        }
+        return r;
+    }
+    w->spare = r->next_stored;
+    w->n_spare--;
+    struct request kept = {.headers = r->headers, .url = r->url, .body = r->body, .blanked = r->blanked};
+    *r = kept;
+    return r;
+}
+
+static void request_keep(struct worker *w, struct request *r)
+{
+    if (w->n_spare == SPARE_REQUESTS || r->body.cap > SPARE_BODY || r->url.cap > SPARE_BODY || r->blanked.cap > SPARE_BODY) {
+        request_free(r);
+        return;
+    }
+    buf_clear(&r->body);
+    buf_clear(&r->blanked);
+    r->next_stored = w->spare;
+    w->spare = r;
+    w->n_spare++;
+}
+
+/* ---- the way ---- */
+
+void *request_begin(void *worker, const char *url, struct MHD_Connection *c)
+{
+    struct worker *w = worker;
+    struct server *s = w->server;
+    struct request *r = request_new(w);
     if (!r)
         return NULL;
     r->server = s;
+    r->worker = w;
     r->connection = c;
     r->link = link_of(c);
-    r->url = strdup(url);
-    if (!r->url || !r->link) {
-        free(r->url);
-        free(r);
+    r->url.max = r->blanked.max = 1 << 20;
+    r->body.max = s->config->body_bytes_max;
+    buf_clear(&r->url);
+    buf_addz(&r->url, url);
+    if (!buf_ok(&r->url) || !r->link) {
+        request_keep(w, r);
         return NULL;
     }
-    r->message.url = span_of(r->url);
-    buf_init(&r->body, s->config->body_bytes_max);
-    buf_init(&r->blanked, 1 << 20);
+    r->message.url = buf_span(&r->url);
     atomic_fetch_add(&s->requests, 1);
     r->began_us = link_head(s, r->link);
     return r;
@@ -179,14 +225,15 @@ enum MHD_Result request_step(void *server, struct MHD_Connection *c, const char 
     }
 }
 
-void request_end(void *server, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code)
+void request_end(void *worker, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code)
 {
-    struct server *s = server;
     struct request *r = *request;
     (void)c;
     (void)code;
     if (!r)
         return;
+    struct worker *w = worker;
+    struct server *s = w->server;
     *request = NULL;
     request_finish(r, OUT_ABORTED); /* unless it has an outcome already */
     if (r->client_counted)
@@ -195,9 +242,6 @@ void request_end(void *server, struct MHD_Connection *c, void **request, enum MH
     if (r->phase == PHASE_ANSWERED || r->phase == PHASE_LINGERING)
         histogram_observe(&s->request_times, now - r->began_us);
     gather_release(r);
-    buf_release(&r->blanked);
-    free(r->headers);
-    free(r->url);
-    free(r);
+    request_keep(w, r);
     atomic_fetch_sub(&s->requests, 1);
 }

@@ -1,20 +1,13 @@
-/* Starting and stopping. The library's threads see a server that is complete; they are gone before anything of it is freed. */
+/* Starting and stopping. The workers see a server that is complete; they are gone before anything of it is freed. */
 #include "server/door.h"
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/wait.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
 #define DRAIN_US UINT64_C(5000000)                    /* for requests whose bodies are still coming in */
 #define REMEMBER_MIN_US (UINT64_C(24) * 3600 * 1000000) /* deliveries without a signed time */
-#define POOL_SPARE 8192u                              /* of a connection's memory, beside its headers */
 
 /* ---- sources ---- */
 
@@ -146,40 +139,6 @@ static void open_rejected(struct server *s, const char *data_dir)
 
 /* ---- listening ---- */
 
-static bool listen_on(struct server *s, struct err *err)
-{
-    const struct listen_addr *at = &s->config->listen;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
-    char port[8];
-    snprintf(port, sizeof port, "%u", at->port);
-    int rc = getaddrinfo(at->host, port, &hints, &list);
-    if (rc != 0)
-        return err_set(err, ERR_CONFIG, "listen: %s is no address of this machine: %s", at->host, gai_strerror(rc));
-    int fd = -1, on = 1, why = 0;
-    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd >= 0)
-            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        if (fd >= 0 && (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)) {
-            why = errno;
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(list);
-    errno = why;
-    if (fd < 0)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", at->host, at->port);
-    struct sockaddr_storage bound;
-    socklen_t n = sizeof bound;
-    char service[16] = "0";
-    if (getsockname(fd, (struct sockaddr *)&bound, &n) == 0)
-        getnameinfo((struct sockaddr *)&bound, n, NULL, 0, service, sizeof service, NI_NUMERICSERV);
-    s->port = (uint16_t)strtoul(service, NULL, 10);
-    s->listen_fd = fd;
-    return true;
-}
-
 static unsigned workers_of(const struct config *c)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -187,34 +146,24 @@ static unsigned workers_of(const struct config *c)
     return n > c->connections_max ? c->connections_max : n;
 }
 
-/* Each session is given its certificate when its connection begins; one without has none. */
-static int no_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certs,
-                          unsigned *n_certs, gnutls_ocsp_data_st **ocsp, unsigned *n_ocsp, gnutls_privkey_t *key, unsigned *flags)
+static void make_workers(struct server *s)
 {
-    (void)session, (void)info, (void)certs, (void)n_certs, (void)ocsp, (void)n_ocsp, (void)key, (void)flags;
-    return -1;
+    s->n_workers = workers_of(s->config);
+    s->workers = mem_alloc(s->n_workers * sizeof *s->workers);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        s->workers[i].server = s;
+        s->workers[i].listen_fd = s->workers[i].epoll_fd = s->workers[i].wake_fd = -1;
+    }
 }
 
-static bool start_daemon(struct server *s, struct err *err)
+static bool start_workers(struct server *s, struct err *err)
 {
-    const struct config *c = s->config;
-    unsigned workers = workers_of(c), idle_s = (unsigned)((c->idle_us + 999999) / 1000000);
-    unsigned pool_bytes = c->header_bytes_max + POOL_SPARE;
-    struct MHD_OptionItem pool[] = {
-        {workers > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)workers, NULL},
-        {MHD_OPTION_END, 0, NULL},
-    };
-    s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | (s->tls ? MHD_USE_TLS : MHD_NO_FLAG), 0, link_accept, s,
-        request_step, s, /* no error log: ours */
-        MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_URI_LOG_CALLBACK, request_begin, s, MHD_OPTION_NOTIFY_COMPLETED,
-        request_end, s, MHD_OPTION_NOTIFY_CONNECTION, link_notify, s, MHD_OPTION_CONNECTION_LIMIT, c->connections_max,
-        MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)pool_bytes,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, pool, s->tls ? MHD_OPTION_HTTPS_PRIORITIES : MHD_OPTION_END,
-        TLS_PRIORITIES, MHD_OPTION_HTTPS_CERT_CALLBACK2, no_certificate, MHD_OPTION_END);
-    if (!s->daemon)
-        return err_sys(err, ERR_NOMEM, "cannot start the HTTP server");
-    s->listen_fd = -1;
+    const struct lane_listener listener = {batch_before, batch_after, s};
+    lane_listen(s->lane, &listener);
+    s->serving = true;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (!worker_start(&s->workers[i], err))
+            return false;
     return true;
 }
 
@@ -255,20 +204,19 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     s->io = o->io;
     s->journal = o->journal;
     s->lane = journal_lane(o->journal, LANE_EVENTS);
-    s->listen_fd = -1;
     s->started_us = o->io->world->now_us(o->io);
     s->seen = seen_new();
     buf_init(&s->warnings, 1 << 16);
-    pthread_mutex_init(&s->work_lock, NULL);
     pthread_mutex_init(&s->link_lock, NULL);
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
     start_peers(s);
+    make_workers(s);
     bool ok = start_tls(s, err) && add_sources(s, err) && books_open(s, o->data_dir, err);
     if (ok)
         open_rejected(s, o->data_dir);
-    if (!ok || !listen_on(s, err) || !start_threads(s, err) || !start_daemon(s, err)) {
+    if (!ok || !server_listen(s, err) || !start_threads(s, err) || !start_workers(s, err)) {
         server_stop(&s);
         return false;
     }
@@ -284,21 +232,35 @@ static void wait_for_zero(struct server *s, atomic_size_t *what, uint64_t longes
         s->io->world->sleep_us(s->io, 2000);
 }
 
-/* Nothing new comes in; what is complete is stored and told; then the library's threads end. */
-static void stop_daemon(struct server *s)
+static void wish_all(struct server *s, enum worker_wish wish)
+{
+    for (size_t i = 0; i < s->n_workers; i++)
+        worker_wish(&s->workers[i], wish);
+}
+
+static void wait_until_quiet(struct server *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++)
+        while (s->workers[i].runs && !atomic_load(&s->workers[i].quiet))
+            s->io->world->sleep_us(s->io, 1000);
+}
+
+/* Nothing new comes in; what is complete is stored and told; then the workers end. */
+static void stop_workers(struct server *s)
 {
     atomic_store(&s->draining, true);
     if (s->config->drain_us)
         s->io->world->sleep_us(s->io, s->config->drain_us);
-    MHD_socket fd = MHD_quiesce_daemon(s->daemon);
-    if (fd != MHD_INVALID_SOCKET)
-        close(fd);
+    wish_all(s, WISH_QUIET);
+    wait_until_quiet(s);
     wait_for_zero(s, &s->requests, DRAIN_US);
     atomic_store(&s->closed, true);
     wait_for_zero(s, &s->pending, UINT64_MAX);
     wait_for_zero(s, &s->requests, DRAIN_US / 5);
-    MHD_stop_daemon(s->daemon);
-    s->daemon = NULL;
+    lane_listen(s->lane, NULL);
+    for (size_t i = 0; i < s->n_workers; i++)
+        worker_end(&s->workers[i]);
+    s->serving = false;
 }
 
 static void stop_threads(struct server *s)
@@ -329,8 +291,8 @@ static void free_sources(struct server *s)
 
 void server_drain(struct server *s)
 {
-    if (s && s->daemon)
-        stop_daemon(s);
+    if (s && s->serving)
+        stop_workers(s);
 }
 
 void server_stop(struct server **server)
@@ -347,22 +309,16 @@ void server_stop(struct server **server)
     if (s->rejected && !rejected_write(s->rejected, true, &err))
         log_warn("the last rejected requests could not be written", "error=\"%s\"", err.msg);
     rejected_close(&s->rejected);
-    if (s->listen_fd >= 0)
-        close(s->listen_fd);
+    for (size_t i = 0; i < s->n_workers; i++)
+        worker_end(&s->workers[i]);
+    free(s->workers);
     books_close(s);
     free_sources(s);
     seen_free(&s->seen);
     peers_free(&s->peers);
     peers_free(&s->clients);
     tls_free(&s->tls);
-    for (struct workspace *w = s->idle_work, *next; w; w = next) {
-        next = w->next;
-        verify_scratch_free(&w->verify);
-        buf_release(&w->text);
-        free(w);
-    }
     buf_release(&s->warnings);
-    pthread_mutex_destroy(&s->work_lock);
     pthread_mutex_destroy(&s->link_lock);
     pthread_mutex_destroy(&s->book_lock);
     pthread_mutex_destroy(&s->stop_lock);
@@ -385,9 +341,7 @@ bool server_counts(const struct server *cs, struct span source, struct source_co
         const struct door_source *d = &s->sources[i];
         if (!span_eqz(source, d->config->name))
             continue;
-        pthread_mutex_lock(&s->counts.lock);
-        *ret = s->counts.sources[i].live;
-        pthread_mutex_unlock(&s->counts.lock);
+        counts_live(&s->counts, i, ret);
         ret->can_judge = d->config->unverified ||
                          (d->verifier && verifier_can_judge(d->verifier, s->io->world->now_us(s->io)));
         return true;
