@@ -18,6 +18,9 @@ struct io_file_ops {
     int (*close)(const struct io *io, int fd);
     ssize_t (*pread)(const struct io *io, int fd, void *p, size_t n, uint64_t offset);
     ssize_t (*write)(const struct io *io, int fd, const void *p, size_t n); /* appends at the fd's place */
+    ssize_t (*pwrite)(const struct io *io, int fd, const void *p, size_t n, uint64_t offset);
+    /* Takes room for the bytes from `from` on: the file has them then, as zeros. -EOPNOTSUPP: the file system cannot. */
+    int (*allocate)(const struct io *io, int fd, uint64_t from, uint64_t n);
     int (*sync)(const struct io *io, int fd);                                /* fdatasync */
     int (*truncate)(const struct io *io, int fd, uint64_t n);
     int64_t (*size)(const struct io *io, int fd);

@@ -36,6 +36,19 @@ static ssize_t posix_write(const struct io *io, int fd, const void *p, size_t n)
     return k < 0 ? -errno : k;
 }
 
+static ssize_t posix_pwrite(const struct io *io, int fd, const void *p, size_t n, uint64_t offset)
+{
+    (void)io;
+    ssize_t k = pwrite(fd, p, n, (off_t)offset);
+    return k < 0 ? -errno : k;
+}
+
+static int posix_allocate(const struct io *io, int fd, uint64_t from, uint64_t n)
+{
+    (void)io;
+    return fallocate(fd, 0, (off_t)from, (off_t)n) ? -errno : 0;
+}
+
 static int posix_sync(const struct io *io, int fd)
 {
     (void)io;
@@ -169,8 +182,16 @@ static int posix_random(const struct io *io, void *p, size_t n)
     return 0;
 }
 
-static const struct io_file_ops file_ops = {posix_open,     posix_close, posix_pread, posix_write, posix_sync,
-                                            posix_truncate, posix_size,  posix_id};
+static const struct io_file_ops file_ops = {.open = posix_open,
+                                            .close = posix_close,
+                                            .pread = posix_pread,
+                                            .write = posix_write,
+                                            .pwrite = posix_pwrite,
+                                            .allocate = posix_allocate,
+                                            .sync = posix_sync,
+                                            .truncate = posix_truncate,
+                                            .size = posix_size,
+                                            .id = posix_id};
 static const struct io_dir_ops dir_ops = {posix_rename, posix_unlink, posix_mkdir, posix_dir_sync, posix_list,
                                           posix_free_bytes};
 static const struct io_world_ops world_ops = {posix_now_us, posix_monotonic_us, posix_sleep_us, posix_random};

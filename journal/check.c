@@ -2,13 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 
-static bool check_segment(struct lane *l, const struct segment *s, uint64_t behind,
+static bool check_segment(struct lane *l, const struct segment *s, uint64_t behind, uint64_t durable,
                           void (*each)(void *ctx, const struct damage *d), void *ctx, uint64_t *entries, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
     char path[PATH_BYTES], name[SEGMENT_NAME_MAX], head[SEGMENT_HEAD];
     struct segment_head h;
-    uint64_t durable = lane_durable(l), offset = SEGMENT_HEAD, expect = s->first;
+    uint64_t offset = SEGMENT_HEAD, expect = s->first;
     lane_segment_path(l, s->first, path);
     segment_name(s->first, name);
     int fd = io->file->open(io, path, O_RDONLY, 0);
@@ -20,6 +20,7 @@ static bool check_segment(struct lane *l, const struct segment *s, uint64_t behi
     }
     struct window w;
     window_init(&w, io, fd, s->salt);
+    w.limit = s->bytes;
     if (io->file->pread(io, fd, head, sizeof head, 0) != (ssize_t)sizeof head || !segment_head_decode(head, &h))
         each(ctx, &(struct damage){name, 0, SEGMENT_HEAD, "the segment's head is damaged"});
     bool ok = true, told_of_end = false;
@@ -54,7 +55,7 @@ bool lane_check(struct lane *l, void (*each)(void *ctx, const struct damage *d),
     uint64_t entries = 0;
     for (uint64_t from = 0;;) {
         struct segment s = {0};
-        uint64_t behind = UINT64_MAX;
+        uint64_t behind = UINT64_MAX, durable = lane_durable(l); /* before the segment's end is looked at */
         bool any = false;
         pthread_mutex_lock(&l->lock);
         for (size_t i = 0; i < l->n_segments && !any; i++)
@@ -66,7 +67,7 @@ bool lane_check(struct lane *l, void (*each)(void *ctx, const struct damage *d),
         pthread_mutex_unlock(&l->lock);
         if (!any)
             break;
-        if (!check_segment(l, &s, behind, each, ctx, &entries, err))
+        if (!check_segment(l, &s, behind, durable, each, ctx, &entries, err))
             return false;
         from = s.first + 1;
     }

@@ -2,7 +2,6 @@
 #include "journal/lane.h"
 #include "core/thread.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 
 static bool fail(struct err *err, int rc, const char *what, const char *path)
@@ -24,64 +23,34 @@ static bool begin_segment(struct lane *l, uint64_t first, struct err *err)
     snprintf(h.lane, sizeof h.lane, "%s", lane_name(l->id));
     segment_head_encode(&h, head);
     lane_segment_path(l, first, path);
-    int fd = io->file->open(io, path, O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0600);
-    if (fd < 0)
-        return fail(err, fd, "create", path);
     struct err why = {0};
-    bool ok = io_write_all(io, fd, head, sizeof head, &why);
-    int rc = ok ? io->file->sync(io, fd) : 0;
-    if (ok && rc == 0)
-        rc = io->dir->sync(io, l->dir);
+    bool ok = writer_begin(&l->writer, path, (struct span){head, sizeof head}, &why);
+    int rc = ok ? io->dir->sync(io, l->dir) : 0;
     if (!ok || rc < 0) {
-        io->file->close(io, fd);
-        return ok ? fail(err, rc, "sync", path) : err_set(err, ERR_DURABLE, "%s: %s", path, why.msg);
+        writer_cut(&l->writer);
+        return ok ? fail(err, rc, "sync", l->dir) : err_set(err, ERR_DURABLE, "%s: %s", path, why.msg);
     }
     pthread_mutex_lock(&l->lock);
     lane_add_segment_locked(l, &s);
     pthread_mutex_unlock(&l->lock);
     atomic_fetch_add(&l->total_bytes, SEGMENT_HEAD);
-    l->fd = fd;
-    l->end = SEGMENT_HEAD;
     return true;
-}
-
-static void close_segment(struct lane *l)
-{
-    const struct io *io = l->journal->opts.io;
-    if (l->fd >= 0)
-        io->file->close(io, l->fd);
-    l->fd = -1;
-}
-
-/* Invariant 5. Whether the cut works or not, the segment behind it begins with the same sequence, so what is left is refused. */
-static void poison_segment(struct lane *l)
-{
-    const struct io *io = l->journal->opts.io;
-    if (l->fd < 0)
-        return;
-    if (io->file->truncate(io, l->fd, l->end) == 0)
-        io->file->sync(io, l->fd);
-    close_segment(l);
 }
 
 static bool commit(struct lane *l, struct batch *b, struct err *err)
 {
-    const struct io *io = l->journal->opts.io;
-    if (l->fd >= 0 && l->end > SEGMENT_HEAD && l->end + b->bytes.n > l->journal->opts.segment_bytes)
-        close_segment(l);
-    if (l->fd < 0 && !begin_segment(l, b->first, err))
+    struct writer *w = &l->writer;
+    if (w->fd >= 0 && w->end > SEGMENT_HEAD && w->end + b->bytes.n > l->journal->opts.segment_bytes)
+        writer_close(w);
+    if (w->fd < 0 && !begin_segment(l, b->first, err))
         return false;
-    if (!io_write_all(io, l->fd, b->bytes.p, b->bytes.n, err)) {
-        poison_segment(l);
-        return err_prefix(err, "journal lane %s", lane_name(l->id));
-    }
-    int rc = io->file->sync(io, l->fd);
-    if (rc < 0) {
-        poison_segment(l);
-        return fail(err, rc, "sync the journal lane", lane_name(l->id));
-    }
-    l->end += b->bytes.n;
-    return true;
+    int rc = 0;
+    bool ok = writer_append(w, buf_span(&b->bytes), err) && (rc = writer_sync(w)) == 0;
+    if (ok)
+        return true;
+    /* Invariant 5. Whether the cut works or not, the segment behind it begins with the same sequence, so what is left is refused. */
+    writer_cut(w);
+    return rc < 0 ? fail(err, rc, "sync the journal lane", lane_name(l->id)) : err_prefix(err, "journal lane %s", lane_name(l->id));
 }
 
 static struct ticket *take_tickets(struct batch *b)
@@ -110,7 +79,7 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
     pthread_mutex_lock(&l->lock);
     struct lane_listener listener = l->listener;
     if (ok) {
-        l->segments[l->n_segments - 1].bytes = l->end;
+        l->segments[l->n_segments - 1].bytes = l->writer.end;
         atomic_fetch_add(&l->total_bytes, b->bytes.n);
         atomic_store(&l->durable, b->last);
     } else {
@@ -165,6 +134,6 @@ void *lane_commit_loop(void *arg)
         histogram_observe(&l->journal->commit_times, now - began);
         settle(l, b, ok, &err);
     }
-    close_segment(l);
+    writer_close(&l->writer);
     return NULL;
 }

@@ -9,7 +9,7 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
     struct lane *l = &j->lanes[id];
     l->journal = j;
     l->id = id;
-    l->fd = -1;
+    l->writer.fd = -1;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     wait_cond_init(&l->durable_moved);
@@ -20,7 +20,7 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
     }
     if (snprintf(l->dir, sizeof l->dir, "%.4200s/%s", j->dir, lane_name(id)) >= (int)sizeof l->dir)
         return err_set(err, ERR_CONFIG, "the path %s is too long", j->dir);
-    if (!j->opts.readonly && !io_mkdirs(j->opts.io, l->dir, 0700, err))
+    if (!j->opts.readonly && (!io_mkdirs(j->opts.io, l->dir, 0700, err) || !writer_init(&l->writer, j->opts.io, err)))
         return false;
     return lane_recover(l, err);
 }
@@ -44,6 +44,7 @@ static void lane_close(struct lane *l)
     pthread_mutex_unlock(&l->lock);
     if (l->running)
         pthread_join(l->committer, NULL);
+    writer_release(&l->writer);
     for (int i = 0; i < 2; i++)
         buf_release(&l->batches[i].bytes);
     free(l->segments);

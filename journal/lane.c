@@ -3,7 +3,7 @@
  * Invariants
  *  1. Sequences are dense: every acknowledged entry has the sequence after the one acknowledged before it.
  *  2. A ticket completes without error only after an fdatasync that covers all of its bytes returned 0.
- *  3. Bytes are only ever added to the end of the one open segment; no byte that was durable is written again.
+ *  3. Bytes are only ever added to the end of the one open segment; no byte that was durable is written with another value.
  *  4. A segment's entries have sequences from its `first` up to, not including, the `first` of the segment behind it. What stands
  *     in it beyond that was refused, and no reader gives it out.
  *  5. After a write or a sync failed, the segment is cut back to its durable end and closed; every waiting ticket fails; the next

@@ -3,6 +3,7 @@
 #include "journal/journal.h"
 #include "core/mem.h"
 #include "journal/segment.h"
+#include "journal/writer.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -46,8 +47,7 @@ struct lane {
     struct err failure;       /* of the last commit; NONE: it went well */
     uint64_t failed_us;       /* when, monotonic */
     /* The committer's own: the open segment. */
-    int fd;                   /* -1: none; the next commit begins a new one */
-    uint64_t end;             /* its durable bytes */
+    struct writer writer;     /* none is open: the next commit begins a new one */
     /* Counted at open and by readers. */
     atomic_uint_fast64_t torn_bytes, damaged_bytes, quarantined, commits, commit_us, total_bytes;
 };

@@ -80,10 +80,25 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
         window_init(&r->window, io, fd, r->segment.salt);
         r->open = true;
         r->offset = SEGMENT_HEAD;
+        r->window.limit = 0; /* looked at before it is used */
         if (r->seq < r->segment.first)
             r->seq = r->segment.first;
         return true;
     }
+}
+
+/* How far the segment is durable now: what lies behind is still being written. */
+static void look_at_end(struct reader *r)
+{
+    struct lane *l = r->lane;
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = l->n_segments; i-- > 0;) {
+        if (l->segments[i].first == r->segment.first) {
+            r->window.limit = l->segments[i].bytes;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
 }
 
 /* Whether the reader stands before the end of its segment: nothing of the segment behind it is wanted yet. */
@@ -143,6 +158,8 @@ bool reader_next(struct reader *r, struct entry *ret, bool *ret_any, uint64_t *r
             leave_segment(r);
             continue;
         }
+        if (r->offset >= r->window.limit)
+            look_at_end(r);
         enum found found;
         struct found_entry e;
         if (!segment_find(&r->window, r->offset, &found, &e, err))

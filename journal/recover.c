@@ -105,16 +105,15 @@ static bool cut_tail(struct lane *l, const char *path, uint64_t end, struct err 
     return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot cut the torn end of %s", path) : true;
 }
 
-static bool repair_newest(struct lane *l, int fd, const char *path, struct segment *s, struct err *err)
+static bool repair_newest(struct lane *l, int fd, const char *path, uint64_t size, struct segment *s, struct err *err)
 {
     uint64_t torn, last;
     if (!scan_newest(l, fd, s, &s->bytes, &last, &torn, err))
         return false;
-    if (torn) {
-        atomic_fetch_add(&l->torn_bytes, torn);
-        if (!l->journal->opts.readonly && !cut_tail(l, path, s->bytes, err))
-            return false;
-    }
+    atomic_fetch_add(&l->torn_bytes, torn);
+    /* Room that was taken ahead goes with what is torn. */
+    if (size > s->bytes && !l->journal->opts.readonly && !cut_tail(l, path, s->bytes, err))
+        return false;
     l->next_seq = last + 1;
     return true;
 }
@@ -142,6 +141,25 @@ static bool replace_head(struct lane *l, uint64_t first, int fd, struct segment_
     return damage(l, first, fd, 0, SEGMENT_HEAD, err);
 }
 
+/* A segment that was closed while its room could not be given back, or whose end was not yet durable when the power went. */
+static bool trim_older(struct lane *l, int fd, const char *path, uint64_t size, struct segment *s, struct err *err)
+{
+    static const char zeros[512];
+    char last[512];
+    const struct io *io = l->journal->opts.io;
+    uint64_t end, sequence, torn;
+    if (l->journal->opts.readonly || size < SEGMENT_HEAD + sizeof last ||
+        io->file->pread(io, fd, last, sizeof last, size - sizeof last) != (ssize_t)sizeof last ||
+        memcmp(last, zeros, sizeof last) != 0)
+        return true;
+    if (!scan_newest(l, fd, s, &end, &sequence, &torn, err))
+        return false;
+    if (torn || end == size)
+        return true;
+    s->bytes = end;
+    return cut_tail(l, path, end, err);
+}
+
 static bool open_segment(struct lane *l, uint64_t first, bool newest, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
@@ -165,7 +183,8 @@ static bool open_segment(struct lane *l, uint64_t first, bool newest, struct err
                replace_head(l, first, fd, &h, err)) {
         struct segment s = {.first = first, .created_us = h.created_us, .salt = h.salt, .bytes = (uint64_t)size};
         memcpy(s.node, h.node, sizeof s.node);
-        ok = !newest || repair_newest(l, fd, path, &s, err);
+        ok = newest ? repair_newest(l, fd, path, (uint64_t)size, &s, err)
+                    : trim_older(l, fd, path, (uint64_t)size, &s, err);
         if (ok) {
             lane_add_segment_locked(l, &s);
             atomic_fetch_add(&l->total_bytes, s.bytes);

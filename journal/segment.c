@@ -99,7 +99,7 @@ bool entry_checks(const char *p, size_t whole, uint64_t salt)
 
 void window_init(struct window *w, const struct io *io, int fd, uint64_t salt)
 {
-    *w = (struct window){.io = io, .fd = fd, .salt = salt};
+    *w = (struct window){.io = io, .fd = fd, .salt = salt, .limit = UINT64_MAX};
     buf_init(&w->bytes, (size_t)LENGTH_MAX + WINDOW_BYTES);
 }
 
@@ -116,9 +116,11 @@ bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, b
         return true;
     }
     size_t want = n > WINDOW_BYTES ? n : WINDOW_BYTES;
+    uint64_t left = w->limit > offset ? w->limit - offset : 0;
+    want = left < want ? (size_t)left : want;
     buf_clear(&w->bytes);
     w->at = offset;
-    if (!buf_reserve(&w->bytes, want))
+    if (!buf_reserve(&w->bytes, want + 1))
         return err_set(err, ERR_NOMEM, "no memory for an entry of %zu bytes", n);
     while (w->bytes.n < want) {
         ssize_t k = w->io->file->pread(w->io, w->fd, w->bytes.p + w->bytes.n, want - w->bytes.n, offset + w->bytes.n);
@@ -182,12 +184,37 @@ static bool next_mark(struct window *w, uint64_t *offset, bool *ret_end, struct 
     }
 }
 
+/* Whether nothing but zeros follows: the room that was taken ahead, or that a lost write left. */
+static bool rest_is_zero(struct window *w, uint64_t offset, bool *ret, struct err *err)
+{
+    static const char zeros[4096];
+    *ret = true;
+    for (bool cut = false; *ret && !cut;) {
+        const char *p;
+        if (!window_get(w, offset, WINDOW_BYTES, &p, &cut, err))
+            return false;
+        size_t have = w->bytes.n - (size_t)(offset - w->at);
+        for (size_t i = 0; *ret && i < have; i += sizeof zeros)
+            *ret = memcmp(p + i, zeros, have - i < sizeof zeros ? have - i : sizeof zeros) == 0;
+        offset += have;
+    }
+    return true;
+}
+
 bool segment_find(struct window *w, uint64_t offset, enum found *ret, struct found_entry *e, struct err *err)
 {
     bool good, end;
     uint64_t from = offset;
     if (!entry_at(w, offset, &good, &end, e, err))
         return false;
+    bool zero = false;
+    if (!good && !end && !rest_is_zero(w, offset, &zero, err))
+        return false;
+    e->skipped = 0;
+    if (zero) {
+        *ret = FOUND_END;
+        return true;
+    }
     while (!good && !end) {
         offset++;
         if (!next_mark(w, &offset, &end, err))

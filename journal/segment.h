@@ -36,13 +36,14 @@ struct window {
     struct buf bytes;
     uint64_t at; /* offset in the file of bytes.p[0] */
     uint64_t salt; /* of the segment */
+    uint64_t limit; /* nothing behind it is looked at: of the segment that is being written, what is durable */
 };
 void window_init(struct window *w, const struct io *io, int fd, uint64_t salt);
 void window_release(struct window *w); /* not the fd */
 /* *ret borrows n bytes at offset until the next call; *ret_short: the file ends before. */
 bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, bool *ret_short, struct err *err);
 
-enum found { FOUND_ENTRY, FOUND_END, FOUND_DAMAGE };
+enum found { FOUND_ENTRY, FOUND_END /* or zeros alone up to it */, FOUND_DAMAGE };
 struct found_entry {
     struct entry_head head;
     const char *fields; /* borrows the window until its next call */

@@ -71,13 +71,13 @@ static inline void world_sleep(const struct io *io, uint64_t us)
     world_of(io)->slept_us += us;
 }
 
-static inline ssize_t world_write(const struct io *io, int fd, const void *p, size_t n)
+static inline ssize_t world_write(const struct io *io, int fd, const void *p, size_t n, uint64_t offset)
 {
     struct world *w = world_of(io);
     if (w->writes_left == 0)
         return -EIO;
     w->writes_left -= w->writes_left > 0;
-    return io_posix()->file->write(io_posix(), fd, p, n);
+    return io_posix()->file->pwrite(io_posix(), fd, p, n, offset);
 }
 
 static inline void world_journal(struct world *w)
@@ -119,7 +119,7 @@ static inline void world_open(struct world *w, const char *yaml, void (*answer)(
     w->journal_io = *io_posix();
     w->journal_io.ctx = w;
     w->journal_files = *w->journal_io.file;
-    w->journal_files.write = world_write;
+    w->journal_files.pwrite = world_write;
     w->journal_io.file = &w->journal_files;
     report_init(&w->report);
     provider_start(&w->provider, answer, ctx);

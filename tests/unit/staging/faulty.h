@@ -61,6 +61,20 @@ static ssize_t faulty_write(const struct io *io, int fd, const void *p, size_t n
     return rc < 0 ? rc : io_posix()->file->write(io_posix(), fd, p, n);
 }
 
+static ssize_t faulty_pwrite(const struct io *io, int fd, const void *p, size_t n, uint64_t offset)
+{
+    int rc = faulty_turn(io);
+    if (rc < 0 && n > 1)
+        (void)io_posix()->file->pwrite(io_posix(), fd, p, n / 2, offset);
+    return rc < 0 ? rc : io_posix()->file->pwrite(io_posix(), fd, p, n, offset);
+}
+
+static int faulty_allocate(const struct io *io, int fd, uint64_t from, uint64_t n)
+{
+    int rc = faulty_turn(io);
+    return rc < 0 ? rc : io_posix()->file->allocate(io_posix(), fd, from, n);
+}
+
 static int faulty_sync(const struct io *io, int fd)
 {
     int rc = faulty_turn(io);
@@ -145,8 +159,16 @@ static int faulty_random(const struct io *io, void *p, size_t n)
 
 static inline void faulty_init(struct faulty *f)
 {
-    static const struct io_file_ops file = {faulty_open, faulty_close, faulty_pread, faulty_write,
-                                            faulty_sync, faulty_truncate, faulty_size, faulty_id};
+    static const struct io_file_ops file = {.open = faulty_open,
+                                            .close = faulty_close,
+                                            .pread = faulty_pread,
+                                            .write = faulty_write,
+                                            .pwrite = faulty_pwrite,
+                                            .allocate = faulty_allocate,
+                                            .sync = faulty_sync,
+                                            .truncate = faulty_truncate,
+                                            .size = faulty_size,
+                                            .id = faulty_id};
     static const struct io_dir_ops dir_ops = {faulty_rename, faulty_unlink, faulty_mkdir, faulty_sync_dir, faulty_list,
                                               faulty_free_bytes};
     static const struct io_world_ops world = {faulty_now, faulty_monotonic, faulty_sleep, faulty_random};

@@ -240,11 +240,8 @@ static ssize_t disk_pread(const struct io *io, int fd, void *p, size_t n, uint64
     return rc;
 }
 
-static ssize_t disk_write(const struct io *io, int fd, const void *p, size_t n)
+static ssize_t write_locked(struct disk *d, struct open_file *f, const void *p, size_t n)
 {
-    struct disk *d = disk_of(io);
-    pthread_mutex_lock(&d->lock);
-    struct open_file *f = &d->files[fd - 1000];
     bool before = d->ended;
     ssize_t rc = turn(d);
     size_t wrote = rc == 0 ? n : 0;
@@ -257,6 +254,40 @@ static ssize_t disk_write(const struct io *io, int fd, const void *p, size_t n)
     }
     if (rc == 0 || (!before && d->fault == DISK_SHORT && wrote))
         rc = (ssize_t)wrote;
+    return rc;
+}
+
+static ssize_t disk_write(const struct io *io, int fd, const void *p, size_t n)
+{
+    struct disk *d = disk_of(io);
+    pthread_mutex_lock(&d->lock);
+    ssize_t rc = write_locked(d, &d->files[fd - 1000], p, n);
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
+static ssize_t disk_pwrite(const struct io *io, int fd, const void *p, size_t n, uint64_t offset)
+{
+    struct disk *d = disk_of(io);
+    pthread_mutex_lock(&d->lock);
+    struct open_file *f = &d->files[fd - 1000];
+    bool append = f->append;
+    f->append = false;
+    f->at = (size_t)offset;
+    ssize_t rc = write_locked(d, f, p, n);
+    f->append = append;
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
+static int disk_allocate(const struct io *io, int fd, uint64_t from, uint64_t n)
+{
+    struct disk *d = disk_of(io);
+    pthread_mutex_lock(&d->lock);
+    struct node *node = d->files[fd - 1000].node;
+    int rc = turn(d);
+    if (rc == 0 && from + n > node->n)
+        resize(node, (size_t)(from + n));
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
@@ -428,8 +459,16 @@ static int disk_random(const struct io *io, void *p, size_t n)
 
 struct disk *disk_new(uint64_t seed)
 {
-    static const struct io_file_ops file = {disk_open, disk_close,    disk_pread,     disk_write,
-                                            disk_sync, disk_truncate, disk_file_size, disk_id};
+    static const struct io_file_ops file = {.open = disk_open,
+                                            .close = disk_close,
+                                            .pread = disk_pread,
+                                            .write = disk_write,
+                                            .pwrite = disk_pwrite,
+                                            .allocate = disk_allocate,
+                                            .sync = disk_sync,
+                                            .truncate = disk_truncate,
+                                            .size = disk_file_size,
+                                            .id = disk_id};
     static const struct io_dir_ops dir = {disk_rename, disk_unlink, disk_mkdir, disk_sync_folder, disk_list, disk_free_bytes};
     static const struct io_world_ops world = {disk_now, disk_now, disk_sleep, disk_random};
     struct disk *d = mem_alloc(sizeof *d);
