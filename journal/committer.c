@@ -48,9 +48,10 @@ static bool commit(struct lane *l, struct batch *b, struct err *err)
     bool ok = writer_append(w, buf_span(&b->bytes), err) && (rc = writer_sync(w)) == 0;
     if (ok)
         return true;
-    /* Invariant 5. Whether the cut works or not, the segment behind it begins with the same sequence, so what is left is refused. */
+    /* Invariant 5. Whether the cut works or not, the segment behind it begins with the same sequence: what is left is refused. */
     writer_cut(w);
-    return rc < 0 ? fail(err, rc, "sync the journal lane", lane_name(l->id)) : err_prefix(err, "journal lane %s", lane_name(l->id));
+    return rc < 0 ? fail(err, rc, "sync the journal lane", lane_name(l->id))
+                  : err_prefix(err, "journal lane %s", lane_name(l->id));
 }
 
 static struct ticket *take_tickets(struct batch *b)

@@ -41,8 +41,8 @@ struct ticket {
     uint64_t seq;        /* set by lane_append */
     void (*done)(struct ticket *t, const struct err *err); /* err NULL: durable */
 };
-/* Who appends much has to do for a whole batch what it would else do for each ticket: called by the committer around the `done` of
- * a batch's tickets, in which every lock may be held from one to the other. NULL: nobody. Set it while nothing waits. */
+/* For who would do once for a whole batch what it does for each ticket: called by the committer around the `done` of a batch's
+ * tickets; a lock may be held from one to the other. NULL: nobody. Set it while nothing waits. */
 struct lane_listener {
     void (*before)(void *ctx);
     void (*after)(void *ctx);

@@ -56,7 +56,8 @@ static bool has_room_locked(struct lane *l, uint64_t bytes, struct err *err)
     if (!l->looked_us || now - l->looked_us >= SPACE_LOOK_US) {
         int64_t left = o->io->dir->free_bytes(o->io, l->dir);
         l->looked_us = now;
-        l->full = left >= 0 && (uint64_t)left < o->reserve_bytes;
+        /* What the lanes take ahead must not come out of the reserve either. */
+        l->full = left >= 0 && o->reserve_bytes && (uint64_t)left < o->reserve_bytes + LANE_COUNT * ROOM_BYTES;
     }
     for (int i = 0; i < LANE_COUNT; i++)
         total += atomic_load(&l->journal->lanes[i].total_bytes);

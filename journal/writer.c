@@ -6,7 +6,6 @@
 
 #define ALIGN ((size_t)4096) /* what O_DIRECT wants on any disk */
 #define BLOCK_BYTES ((size_t)512 << 10)
-#define ROOM_BYTES (UINT64_C(4) << 20) /* taken ahead at a time */
 
 static size_t align_up(size_t n)
 {

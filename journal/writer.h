@@ -10,6 +10,8 @@
 #include "core/err.h"
 #include "core/io.h"
 
+#define ROOM_BYTES (UINT64_C(4) << 20) /* taken ahead at a time */
+
 struct writer {
     const struct io *io;
     int fd;             /* -1: no segment is open */

@@ -1,8 +1,9 @@
 /* counts: what the door did, by source, and the books that follow from it. Private to server/.
  *
- * A request is received when its outcome is known; until then it is in flight. One lock covers the outcomes, so that a snapshot
- * taken at any moment balances: received = handshake + rejected + duplicate + journalled, and `journalled` covers lane events exactly up to `mark`, since the lane completes its tickets in the
- * order of their sequences, without gaps, and nobody but the door appends to it.
+ * A request is received when its outcome is known; until then it is in flight. One lock covers the outcomes, so that a
+ * snapshot taken at any moment balances: received = handshake + rejected + duplicate + journalled, and `journalled` covers
+ * lane events exactly up to `mark`, since the lane completes its tickets in the order of their sequences, without gaps, and
+ * nobody but the door appends to it.
  * Threads: any. Life: counts_init -> … -> counts_release. */
 #pragma once
 #include "server/server.h"

@@ -143,7 +143,7 @@ bool gather_body(struct request *r, const char *p, size_t n)
         }
         atomic_fetch_sub(&s->body_bytes, r->charged);
         r->charged = most;
-        (void)buf_reserve(&r->body, want - r->body.n);
+        (void)buf_reserve(&r->body, want - 1 - r->body.n);
     }
     buf_add(&r->body, p, n);
     return buf_ok(&r->body) || refuse(r, OUT_UNAVAILABLE, 503);

@@ -79,6 +79,7 @@ bool server_listen(struct server *s, struct err *err)
     s->port = port_of(fd);
     bool ok = bind_others(s, err);
     for (size_t i = 0; ok && i < s->n_workers; i++)
-        ok = listen(s->workers[i].listen_fd, BACKLOG) == 0 || err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", at->host, s->port);
+        ok = listen(s->workers[i].listen_fd, BACKLOG) == 0 ||
+             err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", at->host, s->port);
     return ok;
 }

@@ -1,8 +1,8 @@
-/* A worker: one thread with a libmicrohttpd daemon and a listening socket of its own, so that nothing of its connections is shared
- * with another, and the kernel spreads new ones over the workers.
+/* A worker: one thread with a libmicrohttpd daemon and a listening socket of its own, so that nothing of its connections is
+ * shared with another, and the kernel spreads new ones over the workers.
  *
- * A request that waits for its commit is suspended. The committer does no more for it than to put it on its worker's stack, and to
- * wake each worker once for a batch; the worker resumes its requests itself.
+ * A request that waits for its commit is suspended. The committer does no more for it than to put it on its worker's stack, and
+ * to wake each worker once for a batch; the worker resumes its requests itself.
  *
  *   epoll ─┬─ the library's own epoll: connections, new ones ─▶ MHD_run
  *          └─ wake: stored requests, and what the server wishes of the worker */

@@ -2,6 +2,7 @@
 #include "tests/unit/journal/harness.h"
 
 #define MANY 200
+#define ROOM (UINT64_C(4) << 20) /* what a lane takes ahead */
 
 static size_t names_of(struct disk *d, const char *suffix)
 {
@@ -185,10 +186,10 @@ START_TEST(limits_are_told_before_anything_is_written)
     ck_assert_uint_le(stats.bytes, 40000);
     ck_assert(lane_remove(journal_lane(j, LANE_EVENTS), seq, UINT64_MAX, &err));
     ck_assert(append(j, n, &seq)); /* there is room again */
-    disk_set_free(d, 999);
+    disk_set_free(d, 999 + LANE_COUNT * ROOM);
     disk_io(d)->world->sleep_us(disk_io(d), 1000000); /* it looks now and then */
     ck_assert(!append(j, n + 1, &seq));
-    disk_set_free(d, 2000);
+    disk_set_free(d, 2000 + LANE_COUNT * ROOM);
     disk_io(d)->world->sleep_us(disk_io(d), 1000000);
     ck_assert(append(j, n + 1, &seq));
     static char large[9000];
@@ -226,11 +227,11 @@ START_TEST(trouble_is_told_while_it_lasts)
     ck_assert_ptr_nonnull(strstr(why, "limit of 200000 bytes"));
     ck_assert(append(j, 1, &seq)); /* a small one is taken, so it was not for good */
     ck_assert(!lane_trouble(lane, why, sizeof why));
-    disk_set_free(d, 999);
+    disk_set_free(d, 999 + LANE_COUNT * ROOM);
     io->world->sleep_us(io, 1000000);
     ck_assert(lane_trouble(lane, why, sizeof why));
     ck_assert_ptr_nonnull(strstr(why, "reserve of 1000 bytes"));
-    disk_set_free(d, 2000);
+    disk_set_free(d, 2000 + LANE_COUNT * ROOM);
     io->world->sleep_us(io, 1000000);
     ck_assert(!lane_trouble(lane, why, sizeof why));
     disk_fail_at(d, 1, DISK_EIO, true);
