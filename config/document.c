@@ -36,6 +36,7 @@ static const char sources[] =
     "    webhook: off                 # pulls only\n"
     "    accounts: many               # one endpoint for many accounts: the account is part of every key\n"
     "    backfill_from: 2024-01-01    # the first pull goes back to here\n"
+    "    secrets_until: 2026-12-01T12:00:00Z # until then a handshake may bring further secrets (manifests.md)\n"
     "  acme:\n"
     "    manifest: generic            # a provider without a manifest: its verification stands here\n"
     "    secrets: [{file: ./secrets/acme}]\n"

@@ -29,29 +29,6 @@ static void give_workspace(struct server *s, struct workspace *w)
     pthread_mutex_unlock(&s->work_lock);
 }
 
-/* ---- handshakes ---- */
-
-static const struct handshake_rule *handshake_of(const struct request *r, bool verified, const struct scope *scope)
-{
-    const struct manifest *m = r->source->manifest;
-    for (size_t i = 0; i < m->n_handshakes; i++) {
-        const struct handshake_rule *h = &m->handshakes[i];
-        if (h->verified == verified && conditions_hold(h->when, h->n_when, scope))
-            return h;
-    }
-    return NULL;
-}
-
-static enum MHD_Result shake(struct request *r, const struct handshake_rule *h, const struct scope *scope, struct buf *text)
-{
-    struct err err = {0};
-    buf_clear(text);
-    if (!template_render(&h->text, scope, text, &err))
-        return answer_outcome(r, OUT_MALFORMED);
-    request_finish(r, OUT_HANDSHAKE);
-    return answer_text(r, h->status, buf_span(text), h->content_type ? h->content_type : "text/plain");
-}
-
 /* ---- duplicates ---- */
 
 /* The event's id and its body, since ids are often not signed. No id, no judgement: two equal bodies may be two events. */
@@ -213,7 +190,7 @@ static const enum outcome outcomes[] = {
     [VERDICT_MALFORMED] = OUT_MALFORMED,   [VERDICT_CANNOT_JUDGE] = OUT_CANNOT_JUDGE,
 };
 
-static enum verdict verify(struct request *r, struct workspace *w, struct verify_result *found)
+static enum verdict verify(struct request *r, struct keyring *ring, struct workspace *w, struct verify_result *found)
 {
     struct door_source *source = r->source;
     struct span query;
@@ -224,10 +201,10 @@ static enum verdict verify(struct request *r, struct workspace *w, struct verify
         buf_addc(&w->text, '?');
         buf_adds(&w->text, query);
     }
-    enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
+    enum verdict v = verify_request(ring->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
                                     found);
     if (v == VERDICT_OK)
-        atomic_store(&source->last_used_us[found->secret_index], r->verified_us);
+        atomic_store(&ring->last_used_us[found->secret_index], r->verified_us);
     return v;
 }
 
@@ -236,23 +213,24 @@ static enum MHD_Result judge(struct request *r, struct workspace *w)
     struct server *s = r->server;
     const struct door_source *source = r->source;
     const struct handshake_rule *h;
+    struct keyring *ring = keyring_of(source);
     struct scope scope = {.message = &r->message, .config = source->pairs, .n_config = source->n_pairs};
     struct verify_result found = {0};
     struct err ignored;
     r->verified_us = s->io->world->now_us(s->io);
     if (source->reads_json && !source->manifest->body_is_form && !json_parse(r->message.body, &scope.body, &ignored))
         scope.body = (struct json){0};
-    if ((h = handshake_of(r, false, &scope)))
-        return shake(r, h, &scope, &w->text);
+    if ((h = handshake_find(r, false, &scope)))
+        return handshake_answer(r, h, &scope, ring, &found, &w->text);
     if (!span_eqz(r->message.method, "POST"))
         return answer_outcome(r, OUT_BAD_METHOD);
-    if (source->verifier) {
-        enum verdict v = verify(r, w, &found);
+    if (ring) {
+        enum verdict v = verify(r, ring, w, &found);
         if (v != VERDICT_OK)
             return answer_outcome(r, outcomes[v]);
     }
-    if ((h = handshake_of(r, true, &scope)))
-        return shake(r, h, &scope, &w->text);
+    if ((h = handshake_find(r, true, &scope)))
+        return handshake_answer(r, h, &scope, ring, &found, &w->text);
     if (source->has_id)
         find_duplicate_key(r, &scope, &w->text);
     if (has_key(r) && seen_has(s->seen, r->dedupe, r->verified_us))

@@ -28,20 +28,37 @@ static bool path_reads_json(const struct path *p)
 
 static bool template_reads_json(const struct template *t)
 {
-    for (size_t i = 0; i < t->n_parts; i++)
-        if (!t->parts[i].literal && path_reads_json(&t->parts[i].path))
+    for (size_t i = 0; i < t->n_parts; i++) {
+        const struct template_part *part = &t->parts[i];
+        if (!part->literal && path_reads_json(&part->path))
             return true;
+        for (size_t k = 0; k < part->n_joined; k++)
+            if (path_reads_json(&part->joined[k]))
+                return true;
+    }
     return false;
+}
+
+static bool handshake_reads_json(const struct handshake_rule *h)
+{
+    bool reads = template_reads_json(&h->text) || (h->has_secret && path_reads_json(&h->secret)) ||
+                 (h->has_fetch && path_reads_json(&h->fetch));
+    for (size_t i = 0; i < h->n_when; i++)
+        reads = reads || path_reads_json(&h->when[i].path);
+    for (size_t i = 0; i < h->n_must; i++)
+        reads = reads || path_reads_json(&h->must[i].path);
+    for (size_t i = 0; i < h->n_json; i++)
+        reads = reads || template_reads_json(&h->json[i].text);
+    for (size_t i = 0; i < h->n_headers; i++)
+        reads = reads || template_reads_json(&h->headers[i].value);
+    return reads;
 }
 
 static bool source_reads_json(const struct manifest *m)
 {
     bool reads = template_reads_json(&m->event.id) || m->event.has_each;
     for (size_t i = 0; i < m->n_handshakes; i++) {
-        const struct handshake_rule *h = &m->handshakes[i];
-        reads = reads || template_reads_json(&h->text);
-        for (size_t k = 0; k < h->n_when; k++)
-            reads = reads || path_reads_json(&h->when[k].path);
+        reads = reads || handshake_reads_json(&m->handshakes[i]);
     }
     return reads;
 }
@@ -99,14 +116,7 @@ static bool add_source(struct server *s, const struct source_config *config, str
                  config->name);
         return true;
     }
-    if (!verifier_new(config, &d->verifier, &s->warnings, err))
-        return err_prefix(err, "source %s", config->name);
-    d->last_used_us = mem_alloc((verifier_secrets(d->verifier) + 1) * sizeof *d->last_used_us);
-    if (!verifier_can_judge(d->verifier, s->io->world->now_us(s->io)))
-        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one and the server is "
-                                "started again\n",
-                 config->name);
-    return true;
+    return keyring_open(s, d, err) || err_prefix(err, "source %s", config->name);
 }
 
 static bool add_sources(struct server *s, struct err *err)
@@ -197,16 +207,18 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     s->journal = o->journal;
     s->lane = journal_lane(o->journal, LANE_EVENTS);
     s->listen_fd = -1;
+    s->data_dir = o->data_dir;
     s->started_us = o->io->world->now_us(o->io);
     s->seen = seen_new();
     buf_init(&s->warnings, 1 << 16);
     pthread_mutex_init(&s->work_lock, NULL);
     pthread_mutex_init(&s->link_lock, NULL);
     pthread_mutex_init(&s->book_lock, NULL);
+    pthread_mutex_init(&s->deliver_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
     if (!add_sources(s, err) || !books_open(s, o->data_dir, err) || !listen_on(s, err) || !start_threads(s, err) ||
-        !start_daemon(s, err)) {
+        !confirm_start(s, o, err) || !start_daemon(s, err)) {
         server_stop(&s);
         return false;
     }
@@ -255,10 +267,9 @@ static void free_sources(struct server *s)
 {
     for (size_t i = 0; i < s->n_sources; i++) {
         struct door_source *d = &s->sources[i];
-        verifier_free(&d->verifier);
+        keyring_close(d);
         config_pairs_free(&d->pairs, d->n_pairs);
         free(d->public_url);
-        free(d->last_used_us);
     }
     free(s->sources);
 }
@@ -272,6 +283,7 @@ void server_stop(struct server **server)
     if (s->daemon)
         stop_daemon(s);
     stop_threads(s);
+    confirm_stop(s);
     if (s->snapshot && !server_flush_books(s, &err))
         log_warn("the last second of the books could not be written; the journal's part is counted at the next start",
                  "error=\"%s\"", err.msg);
@@ -290,6 +302,7 @@ void server_stop(struct server **server)
     pthread_mutex_destroy(&s->work_lock);
     pthread_mutex_destroy(&s->link_lock);
     pthread_mutex_destroy(&s->book_lock);
+    pthread_mutex_destroy(&s->deliver_lock);
     pthread_mutex_destroy(&s->stop_lock);
     pthread_cond_destroy(&s->stop_cond);
     free(s);
@@ -313,8 +326,7 @@ bool server_counts(const struct server *cs, struct span source, struct source_co
         pthread_mutex_lock(&s->counts.lock);
         *ret = s->counts.sources[i].live;
         pthread_mutex_unlock(&s->counts.lock);
-        ret->can_judge = d->config->unverified ||
-                         (d->verifier && verifier_can_judge(d->verifier, s->io->world->now_us(s->io)));
+        ret->can_judge = d->config->unverified || keyring_can_judge(d, s->io->world->now_us(s->io));
         return true;
     }
     return false;

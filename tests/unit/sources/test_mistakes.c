@@ -85,8 +85,8 @@ static const struct {
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{bdoy}\"}"),
      "4:79: verify.v1.signed: a path can't begin with 'bdoy' (did you mean body?)"},
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{body|sha265}\"}"),
-     "4:79: verify.v1.signed: no such filter 'sha265' (did you mean sha256?); there are sha256, hex, "
-          "crc32, sorted, percent"},
+     "4:79: verify.v1.signed: no such filter 'sha265' (did you mean sha256?); there are sha256, sha1, "
+          "hex, base64, crc32, sorted, percent, hmac-sha256, hmac-sha1, hmac-sha512"},
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{body|sorted}\"}"),
      "4:79: verify.v1.signed: 'sorted' is for all fields of a form: {form|sorted}"},
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{time}{body}\"}"),
