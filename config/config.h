@@ -93,8 +93,8 @@ const struct table_config *source_table_config(const struct source_config *s, st
  * ERR_CONFIG names the file or variable and what is wrong: absent, empty, no regular file, larger than 64 KiB. */
 bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err);
 void secret_free(char **secret, size_t n);
-/* The files of the secrets that handshakes brought to a source, oldest first: <data_dir>/secrets/<source>/. None where the folder is
- * not there. Owns: the list and its texts are malloc'ed; release with secrets_delivered_free. */
+/* The files of the secrets that handshakes brought to a source, oldest first: <data_dir>/secrets/<source>/. None where the
+ * folder is not there. Owns: the list and its texts are malloc'ed; release with secrets_delivered_free. */
 bool secrets_delivered(const char *data_dir, const char *source, char ***ret, size_t *ret_n, struct err *err);
 void secrets_delivered_free(char ***paths, size_t n);
 bool secret_is_open(const struct secret_ref *ref); /* a file that group or others may read or write */

@@ -67,7 +67,8 @@ void config_add_delivered(struct config *c)
         char **paths = NULL;
         size_t n = 0;
         struct err ignored; /* who may not look there learns it from the server's start */
-        if (s->unverified || !manifest_delivers_secrets(s->manifest) || !secrets_delivered(c->data_dir, s->name, &paths, &n, &ignored))
+        if (s->unverified || !manifest_delivers_secrets(s->manifest) ||
+            !secrets_delivered(c->data_dir, s->name, &paths, &n, &ignored))
             continue;
         struct secret_ref *all = arena_alloc(c->arena, (s->n_secrets + n + 1) * sizeof *all);
         for (size_t k = 0; k < s->n_secrets; k++)

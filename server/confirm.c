@@ -1,7 +1,7 @@
 /* URLs that a verified handshake asks to be fetched: one at a time, in a thread of their own, on pinned hosts only.
  *
- * The answer to the handshake does not wait for it. What is still waiting when the server stops is dropped: the provider's page then
- * shows the subscription as not confirmed, and asks again. */
+ * The answer to the handshake does not wait for it. What is still waiting when the server stops is dropped, and logged: the
+ * provider then shows the subscription as not confirmed. */
 #include "server/door.h"
 #include "core/log.h"
 #include "core/mem.h"

@@ -33,8 +33,8 @@ struct door_source {
     bool has_id;
 };
 
-/* What verifies a source now. A handshake that brings a secret puts a new one in its place; the old ones live until the stop, since
- * a worker may be reading them. */
+/* What verifies a source now. A handshake that brings a secret puts a new one in its place; the old ones live until the stop,
+ * since a worker may be reading them. */
 struct keyring {
     struct keyring *older;
     struct verifier *verifier;

@@ -2,9 +2,11 @@
 #include "server/door.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include <regex.h>
 #include <stdlib.h>
 
 #define URL_MAX ((size_t)4096)          /* of a URL that is fetched */
+#define SHAPE_MAX ((size_t)4096)        /* of a text whose shape is looked at */
 #define HEADERS_MAX ((size_t)16 << 10)  /* of all values of answer headers */
 
 bool handshake_may_be_unsigned(const struct door_source *source)
@@ -24,6 +26,33 @@ const struct handshake_rule *handshake_find(const struct request *r, bool verifi
             return h;
     }
     return NULL;
+}
+
+/* ---- what it must look like ---- */
+
+static bool has_shape(const struct shape_rule *s, const struct scope *scope)
+{
+    regex_t re;
+    regmatch_t whole = {0};
+    struct buf text;
+    buf_init(&text, SHAPE_MAX);
+    bool ok = path_text(&s->path, scope, &text) && buf_ok(&text) && !memchr(buf_span(&text).p, 0, text.n);
+    if (ok && regcomp(&re, s->pattern, REG_EXTENDED) == 0) {
+        ok = regexec(&re, buf_z(&text), 1, &whole, 0) == 0 && whole.rm_so == 0 && (size_t)whole.rm_eo == text.n;
+        regfree(&re);
+    } else {
+        ok = false;
+    }
+    buf_release(&text);
+    return ok;
+}
+
+static bool passes(const struct handshake_rule *h, const struct scope *scope)
+{
+    bool ok = conditions_hold(h->must, h->n_must, scope);
+    for (size_t i = 0; ok && i < h->n_shapes; i++)
+        ok = has_shape(&h->shapes[i], scope);
+    return ok;
 }
 
 /* ---- the answer's parts ---- */
@@ -62,7 +91,7 @@ static bool is_header_value(struct span value)
     return value.n > 0;
 }
 
-/* Values one after another in `out`, each ended by a NUL, and where they begin. The pointers hold while `out` is not appended to. */
+/* Values one after another in `out`, each ended by a NUL, and where they begin: `out` does not move. */
 static bool render_headers(const struct handshake_rule *h, const struct scope *scope, struct buf *out, const char **ret)
 {
     struct err ignored;
@@ -185,7 +214,7 @@ enum MHD_Result handshake_answer(struct request *r, const struct handshake_rule 
     buf_clear(text);
     buf_init(&values, HEADERS_MAX);
     scope->secret = secret_of(r, h, ring, found);
-    if (!conditions_hold(h->must, h->n_must, scope)) {
+    if (!passes(h, scope)) {
         result = refuse(r, h);
     } else if (!render_body(h, scope, text) || !render_headers(h, scope, &values, list)) {
         result = answer_outcome(r, OUT_MALFORMED);

@@ -1,7 +1,7 @@
 /* The verifiers of a source, one after another, and the secrets that handshakes bring.
  *
- * Whoever plants a secret can sign whatever he likes from then on, and an unsigned handshake can come from anybody. So an unsigned
- * one is believed once: while the configuration names no secret and none has been delivered. */
+ * Whoever plants a secret can sign whatever he likes from then on, and an unsigned handshake can come from anybody. So an
+ * unsigned one is believed once: while the configuration names no secret and none has been delivered. */
 #include "server/door.h"
 #include "core/codec.h"
 #include "core/log.h"

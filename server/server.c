@@ -47,6 +47,8 @@ static bool handshake_reads_json(const struct handshake_rule *h)
         reads = reads || path_reads_json(&h->when[i].path);
     for (size_t i = 0; i < h->n_must; i++)
         reads = reads || path_reads_json(&h->must[i].path);
+    for (size_t i = 0; i < h->n_shapes; i++)
+        reads = reads || path_reads_json(&h->shapes[i].path);
     for (size_t i = 0; i < h->n_json; i++)
         reads = reads || template_reads_json(&h->json[i].text);
     for (size_t i = 0; i < h->n_headers; i++)

@@ -64,12 +64,18 @@ struct answer_member { /* of a JSON body: its value is `raw` (a number, true, fa
     const char *name, *raw;
     struct template text;
 };
+struct shape_rule { /* the whole text at the path matches */
+    struct path path;
+    const char *pattern; /* POSIX extended */
+};
 struct handshake_rule {
     struct condition *when; /* judged after verification when `verified` */
     size_t n_when;
     bool verified;
     struct condition *must; /* where these do not hold, the answer is `refuse`, and a secret or a fetch is none */
     size_t n_must;
+    struct shape_rule *shapes; /* the same */
+    size_t n_shapes;
     uint32_t refuse;        /* 403 */
     bool has_secret;
     struct path secret;     /* becomes a secret of the source */

@@ -1,5 +1,6 @@
 /* `handshake`: what tells a proof of ownership from an event, what it must hold, and what is answered. */
 #include "sources/reader.h"
+#include <regex.h>
 
 /* ---- the answer ---- */
 
@@ -114,6 +115,76 @@ static void read_reply(struct reader *rd, const struct yaml_node *n, struct hand
         report_at(rd->report, text ? text : json, "an answer with status %u has no body", h->status);
 }
 
+/* ---- what it must look like ---- */
+
+static void check_pattern(struct reader *rd, const struct yaml_node *at, const char *pattern)
+{
+    regex_t re;
+    char why[128];
+    int code = regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB);
+    if (code == 0) {
+        regfree(&re);
+        return;
+    }
+    regerror(code, &re, why, sizeof(why));
+    report_at(rd->report, at, "'%s' is no regular expression: %s", pattern, why);
+}
+
+static void read_shapes(struct reader *rd, const struct yaml_node *n, struct handshake_rule *h)
+{
+    if (!n)
+        return;
+    if (yaml_kind(n) != YAML_MAP || yaml_count(n) == 0) {
+        report_at(rd->report, n, "must be a map of paths and patterns, like {query.challenge: \"^[0-9a-f]{32}$\"}");
+        return;
+    }
+    struct reader own = *rd;
+    own.roots = ROOTS_PROOF;
+    h->shapes = arena_alloc(rd->arena, yaml_count(n) * sizeof(*h->shapes));
+    for (size_t i = 0; i < yaml_count(n); i++) {
+        struct shape_rule *s = &h->shapes[h->n_shapes];
+        read_text(rd, yaml_value(n, i), &s->pattern);
+        if (!read_path(&own, yaml_key(n, i), false, &s->path) || !s->pattern)
+            continue;
+        h->n_shapes++;
+        check_pattern(rd, yaml_value(n, i), s->pattern);
+    }
+}
+
+static bool has_shape(const struct handshake_rule *h, const struct path *p)
+{
+    if (!(ROOTS_PROOF & (1u << p->root)))
+        return true; /* the sender does not choose it */
+    for (size_t i = 0; i < h->n_shapes; i++)
+        if (strcmp(h->shapes[i].path.text, p->text) == 0)
+            return true;
+    return false;
+}
+
+/* Who may have anything hashed with a key that also signs events needs no key. */
+static void check_oracle(struct reader *rd, const struct yaml_node *at, const struct handshake_rule *h, const struct template *t)
+{
+    for (size_t i = 0; !h->verified && i < t->n_parts; i++) {
+        const struct template_part *part = &t->parts[i];
+        const struct path *bad = part->literal || !part->key || has_shape(h, &part->path) ? NULL : &part->path;
+        for (size_t k = 0; !bad && !part->literal && part->key && k < part->n_joined; k++)
+            bad = has_shape(h, &part->joined[k]) ? NULL : &part->joined[k];
+        if (bad)
+            report_at(rd->report, at, "whoever asks would get an HMAC of whatever '%s' holds: say what that looks like, as "
+                      "`shape: {%s: \"^[0-9a-f]{20,64}$\"}`", bad->text, bad->text);
+    }
+}
+
+static void check_oracles(struct reader *rd, const struct yaml_node *answer, const struct handshake_rule *h)
+{
+    const struct yaml_node *json = yaml_get(answer, "json"), *headers = yaml_get(answer, "headers");
+    check_oracle(rd, yaml_get(answer, "text"), h, &h->text);
+    for (size_t i = 0; i < h->n_json; i++)
+        check_oracle(rd, yaml_value(json, i), h, &h->json[i].text);
+    for (size_t i = 0; i < h->n_headers; i++)
+        check_oracle(rd, yaml_value(headers, i), h, &h->headers[i].value);
+}
+
 /* ---- what else a handshake does ---- */
 
 /* Host names: labels of letters, digits and -; a * only where a subdomain stands, and never all that pins it. */
@@ -168,7 +239,8 @@ static void read_secret(struct reader *rd, const struct yaml_node *n, struct han
 
 static void read_handshake(struct reader *rd, const struct yaml_node *n, struct handshake_rule *h)
 {
-    static const char *const keys[] = {"when", "verified", "must", "refuse", "secret", "fetch", "hosts", "answer", NULL};
+    static const char *const keys[] = {"when",  "verified", "must",  "shape",  "refuse",
+                                       "secret", "fetch",   "hosts", "answer", NULL};
     h->verified = true;
     h->status = 200;
     h->refuse = 403;
@@ -185,9 +257,11 @@ static void read_handshake(struct reader *rd, const struct yaml_node *n, struct 
     rd->shaking = false;
     read_bool(rd, yaml_get(n, "verified"), &h->verified);
     read_u32(rd, yaml_get(n, "refuse"), 400, 499, &h->refuse);
+    read_shapes(rd, yaml_get(n, "shape"), h);
     read_secret(rd, yaml_get(n, "secret"), h);
     read_fetch(rd, n, h);
     read_reply(rd, yaml_get(n, "answer"), h);
+    check_oracles(rd, yaml_get(n, "answer"), h);
 }
 
 void manifest_read_handshakes(struct reader *rd, const struct yaml_node *n)

@@ -431,9 +431,10 @@ void read_conditions(struct reader *rd, const struct yaml_node *n, struct condit
     if (!n || !conditions_compile(rd->arena, n, rd->parents, &c, &count, rd->report))
         return;
     for (size_t i = 0; i < count; i++) {
-        bool ok = check_path(rd, yaml_key(n, i), &c[i].path);
-        struct reader right = *rd; /* a comparison tells nothing of a secret but whether it is equal */
-        right.secrets = rd->secrets || rd->shaking;
+        struct reader left = *rd, right = *rd;
+        left.shaking = false;
+        right.secrets = rd->secrets || rd->shaking; /* a comparison tells of a secret only whether it is equal */
+        bool ok = check_path(&left, yaml_key(n, i), &c[i].path);
         if (c[i].kind == COND_PATH)
             ok = check_path(&right, yaml_value(n, i), &c[i].other) && ok;
         if (!ok)

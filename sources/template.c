@@ -144,7 +144,8 @@ static bool read_joined(struct template_reader *t, struct span rest, struct temp
             report_at(t->report, t->at, "more than %d paths are joined", PARTS_MAX);
             return false;
         }
-        if (!path_compile_words(t->arena, t->at, take_joined(&rest), t->parents, true, &part->joined[part->n_joined++], t->report))
+        struct path *next = &part->joined[part->n_joined++];
+        if (!path_compile_words(t->arena, t->at, take_joined(&rest), t->parents, true, next, t->report))
             return false;
     }
     return true;
