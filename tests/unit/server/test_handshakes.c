@@ -326,6 +326,7 @@ static const struct {
     {"x-twitter", "GET", "?crc_token=", "", "", false, 403, "bad_signature\n"},
     {"braintree", "GET", "?bt_challenge=PG5vdGlmaWNhdGlvbj4=", "", "", false, 403, "bad_signature\n"},
     {"braintree", "GET", "?bt_challenge=<20f9f8ed05f77439fe955c977e4c8a53>", "", "", false, 403, "bad_signature\n"},
+    {"braintree", "GET", "?bt_challenge=20f9f8ed05f77439fe955c977e4c8a53>", "", "", false, 403, "bad_signature\n"},
     {"slack", "POST", "", "", "{\"type\":\"url_verification\",\"challenge\":\"x\"}", false, 401, "missing_header\n"},
     {"slack", "GET", "?type=url_verification&challenge=x", "", "", false, 405, "bad_method\n"},
     {"slack", "POST", "", "", "{\"type\":\"url_verification\"}", true, 400, "malformed\n"},
@@ -577,6 +578,53 @@ START_TEST(the_operator_may_open_the_door_for_a_while)
 }
 END_TEST
 
+START_TEST(a_signed_handshake_rotates)
+{
+    static const char good[] = "{\"type\":\"secret\",\"secret\":\"" FIRST "\"}", bad[] = "{\"type\":\"secret\",\"secret\":[1]}";
+    unsigned char digest[HMAC_BYTES_MAX];
+    struct buf want;
+    prepare("rotating");
+    start_with_secret();
+    ck_assert_uint_eq(say("POST", "", "", SPAN_LIT(good), NULL).status, 401);
+    ck_assert_uint_eq(say("POST", "", "", SPAN_LIT(bad), k.signer).status, 400);
+    struct answer a = say("POST", "", "", SPAN_LIT(good), k.signer);
+    ck_assert_uint_eq(a.status, 200);
+    buf_init(&want, 1000);
+    buf_addz(&want, "{\"proof\":\"");
+    base64_encode(&want, span_make((char *)digest, hmac(HMAC_SHA256, SPAN_LIT(SECRET), SPAN_LIT(FIRST), digest)));
+    buf_addz(&want, "\"}");
+    ck_assert_str_eq(a.body, buf_z(&want));
+    ck_assert_uint_eq(event(SECRET, "{\"id\":1}"), 200); /* both, until the operator takes the old one away */
+    ck_assert_uint_eq(event(FIRST, "{\"id\":2}"), 200);
+    buf_release(&want);
+    finish();
+}
+END_TEST
+
+START_TEST(without_verification_the_first_in_use_is_the_key)
+{
+    unsigned char key[32], digest[HMAC_BYTES_MAX];
+    char path[300];
+    struct err err = {0};
+    struct buf want;
+    prepare("echo");
+    add_secret(SECRET);
+    snprintf(path, sizeof path, "%s/new", k.w.dir);
+    ck_assert(io_write_file_atomic(io_posix(), path, 0600, SPAN_LIT(FIRST), &err));
+    k.refs[0].retire_at_us = 1;
+    k.refs[1] = (struct secret_ref){.kind = SECRET_FILE, .at = path};
+    k.source.n_secrets = 2;
+    start();
+    buf_init(&want, 1000);
+    sha256(SPAN_LIT(FIRST), key);
+    hex_encode(&want, span_make((char *)digest, hmac(HMAC_SHA512, span_make((char *)key, 32), SPAN_LIT("123"), digest)));
+    ck_assert_str_eq(say("GET", "?s=123", "", SPAN_LIT(""), NULL).body, buf_z(&want));
+    ck_assert_uint_eq(say("GET", "?s=12a", "", SPAN_LIT(""), NULL).status, 403);
+    buf_release(&want);
+    finish();
+}
+END_TEST
+
 static void *plant_own(void *ctx)
 {
     unsigned *status = ctx;
@@ -676,6 +724,22 @@ START_TEST(a_failure_is_tried_again)
 }
 END_TEST
 
+START_TEST(sixteen_may_wait)
+{
+    char body[300];
+    prepare("aws-sns");
+    start_tls("HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"); /* the first is tried for seconds */
+    start_with_secret();
+    for (int i = 0; i <= 17; i++) {
+        snprintf(body, sizeof body, "{\"Type\":\"SubscriptionConfirmation\",\"SubscribeURL\":\"https://" SNS_HOST "/?%d\"}", i % 17);
+        ck_assert_uint_eq(say("POST", "", "", span_of(body), k.signer).status, i == 16 ? 503 : 200); /* the last is the first again */
+    }
+    await_outcome(&k.w, "aws-sns", OUT_HANDSHAKE, 17);
+    await_outcome(&k.w, "aws-sns", OUT_UNAVAILABLE, 1);
+    finish();
+}
+END_TEST
+
 START_TEST(an_unknown_certificate_is_refused)
 {
     prepare("aws-sns");
@@ -734,10 +798,13 @@ int main(void)
     tcase_add_test(c, a_folder_that_cannot_be_listed_closes_the_door);
     tcase_add_test(c, what_cannot_be_kept_is_not_answered);
     tcase_add_test(c, the_operator_may_open_the_door_for_a_while);
+    tcase_add_test(c, a_signed_handshake_rotates);
+    tcase_add_test(c, without_verification_the_first_in_use_is_the_key);
     tcase_add_test(c, of_many_at_once_one_is_taken);
     tcase_add_test(c, the_verifier_is_replaced_under_load);
     tcase_add_test(c, a_redirect_is_not_followed);
     tcase_add_test(c, a_failure_is_tried_again);
+    tcase_add_test(c, sixteen_may_wait);
     tcase_add_test(c, an_unknown_certificate_is_refused);
     tcase_add_test(c, unverified_sources_fetch_nothing);
     tcase_add_test(c, a_star_stands_within_a_label);
