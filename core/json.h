@@ -25,7 +25,8 @@ bool json_parse(struct span text, struct json *ret, struct err *err);
 /* Member by name (compared after unescaping); type JSON_NONE when absent or `obj` is no object. */
 struct json json_get(struct json obj, struct span key);
 /* The members of objects that are asked for again and again, found by one walk over each. Holds slices: json_memo_clear before
- * their bytes change or go. Large objects alone gain by it; small ones, and those of very many members, are looked at as by json_get. */
+ * their bytes change or go. Large objects alone gain by it; small ones, and those of very many members, are looked at as by
+ * json_get. */
 #define JSON_MEMO_MEMBERS 64
 #define JSON_MEMO_OBJECTS 4
 struct json_memo_object {

@@ -1,7 +1,7 @@
 /* json_scan: the loops that core/json*.c spend their time in. Private to them.
  *
- * Text is looked at sixteen bytes at a time where there is SSE2, else eight, where so many are left before `end`. In each mask the lowest
- * set bit is exact; a borrow can only raise false bits above a true one, and those are never read.
+ * Text is looked at sixteen bytes at a time where there is SSE2, else eight, where so many are left before `end`. In each mask
+ * of the eight the lowest set bit is exact; a borrow can only raise false bits above a true one, and those are never read.
  * Threads: pure functions. */
 #pragma once
 #include "core/json.h"
