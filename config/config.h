@@ -42,6 +42,7 @@ struct source_config {
     bool webhook_off;
     bool accounts_many;
     uint64_t backfill_from_us;
+    uint64_t secrets_until_us; /* until then unsigned handshakes may bring further secrets; 0: only the first */
     uint64_t fingerprint; /* of manifest and columns: names the transform */
 };
 struct listen_addr {
@@ -98,6 +99,10 @@ const struct table_config *source_table_config(const struct source_config *s, st
  * ERR_CONFIG names the file or variable and what is wrong: absent, empty, no regular file, larger than 64 KiB. */
 bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err);
 void secret_free(char **secret, size_t n);
+/* The files of the secrets that handshakes brought to a source, oldest first: <data_dir>/secrets/<source>/. None where the
+ * folder is not there. Owns: the list and its texts are malloc'ed; release with secrets_delivered_free. */
+bool secrets_delivered(const char *data_dir, const char *source, char ***ret, size_t *ret_n, struct err *err);
+void secrets_delivered_free(char ***paths, size_t n);
 bool secret_is_open(const struct secret_ref *ref); /* a file that group or others may read or write */
 /* The id by which a secret is shown: first 6 hex digits of SHA-256 over "sluice secret " + the secret. */
 #define SECRET_ID_MAX 8

@@ -63,6 +63,8 @@ extern const char *const config_source_keys[];
 void config_read_sources(struct loading *l, const struct yaml_node *sources, size_t file);
 /* secret.c. {file|env, retire_at}; false after a message. */
 bool config_read_secret_ref(struct loading *l, const struct yaml_node *n, struct secret_ref *ret);
+/* delivered.c. Adds the secrets that handshakes brought to those of the file. */
+void config_add_delivered(struct config *c);
 /* tables.c */
 void config_read_tables(struct loading *l, struct source_config *s, const struct yaml_node *tables);
 uint64_t config_fingerprint(const struct source_config *s);

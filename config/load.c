@@ -168,8 +168,10 @@ struct config *config_load(const char *file, struct report *r, struct err *err)
         read_all(&l, root);
     for (size_t i = 0; i < l.n_files; i++)
         yaml_free(&l.files[i]);
-    if (root && r->count == before)
+    if (root && r->count == before) {
+        config_add_delivered(c);
         return c;
+    }
     if (r->count != before)
         err_set(err, ERR_CONFIG, "%s has mistakes", c->file);
     else

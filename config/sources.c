@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 const char *const config_source_keys[] = {"manifest", "secrets", "config",  "base_url", "public_url",    "tables",
-                                          "verification", "verify", "webhook", "accounts", "backfill_from", NULL};
+                                          "verification", "verify", "webhook", "accounts", "backfill_from", "secrets_until",
+                                          NULL};
 
 static bool name_ok(struct span s)
 {
@@ -179,6 +180,10 @@ static void read_switches(struct loading *l, struct source_config *s, const stru
     if (s->unverified && s->n_secrets)
         report_at(l->r, yaml_get(n, "verification"), "none, but there are secrets: leave out the one that is not meant");
     read_instant(l, yaml_get(n, "backfill_from"), &s->backfill_from_us);
+    const struct yaml_node *until = yaml_get(n, "secrets_until");
+    read_instant(l, until, &s->secrets_until_us);
+    if (until && !manifest_delivers_secrets(s->manifest))
+        report_at(l->r, until, "%s brings no secrets by handshake", s->manifest->name);
     read_url(l, yaml_get(n, "base_url"), &s->base_url);
     s->public_url = l->c->public_url;
     read_url(l, yaml_get(n, "public_url"), &s->public_url);

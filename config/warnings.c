@@ -69,6 +69,9 @@ static void warn_source(const struct source_config *s, uint64_t now_us, struct r
     buf_init(&whose, 4096);
     if (s->unverified)
         report_plain(r, "! %s: verification: none: whoever reaches the endpoint can write rows", s->name);
+    else if (!s->webhook_off && s->n_secrets == 0 && manifest_delivers_secrets(s->manifest))
+        report_plain(r, "! %s: no secret yet: the first handshake brings one, whoever sends it; until then every delivery is "
+                        "answered 503", s->name);
     else if (!s->webhook_off && !any_verifies(s, now_us))
         report_plain(r, "! %s: no secret %s: every delivery will be answered 503; write secrets: [{file: ./secrets/%s}]",
                      s->name, s->n_secrets ? "that is still in use" : "is named", s->name);

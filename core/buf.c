@@ -1,4 +1,5 @@
 #include "core/buf.h"
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,13 @@ void buf_release(struct buf *b)
 {
     free(b->p);
     *b = (struct buf){.max = b->max};
+}
+
+void buf_wipe(struct buf *b)
+{
+    if (b->p)
+        OPENSSL_cleanse(b->p, b->cap);
+    buf_release(b);
 }
 
 void buf_clear(struct buf *b)

@@ -21,6 +21,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t bytes_max);
 void buf_release(struct buf *b);            /* frees and zeroes, keeps max */
+void buf_wipe(struct buf *b);               /* the same for what held a secret: overwritten before it is freed */
 void buf_clear(struct buf *b);              /* n = 0, keeps memory, clears the sticky error */
 bool buf_reserve(struct buf *b, size_t more); /* room for `more` bytes; false: sticky error */
 void buf_add(struct buf *b, const void *p, size_t n);

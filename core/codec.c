@@ -1,6 +1,7 @@
 #include "core/codec.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -151,6 +152,22 @@ void sha256(struct span in, unsigned char out[32])
     /* It fails only without memory or without the algorithm: no digest to go on with. */
     if (!EVP_Digest(in.p ? in.p : "", in.n, out, &n, EVP_sha256(), NULL))
         abort();
+}
+
+void sha1(struct span in, unsigned char out[20])
+{
+    unsigned n = 20;
+    if (!EVP_Digest(in.p ? in.p : "", in.n, out, &n, EVP_sha1(), NULL))
+        abort();
+}
+
+size_t hmac(enum hmac_digest digest, struct span key, struct span in, unsigned char out[HMAC_BYTES_MAX])
+{
+    const EVP_MD *md = digest == HMAC_SHA1 ? EVP_sha1() : digest == HMAC_SHA256 ? EVP_sha256() : EVP_sha512();
+    unsigned n = 0;
+    if (!HMAC(md, key.n ? key.p : "", (int)key.n, (const unsigned char *)(in.n ? in.p : ""), in.n, out, &n))
+        abort();
+    return n;
 }
 
 uint64_t hash64(struct span in)

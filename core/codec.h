@@ -13,6 +13,10 @@ void percent_encode(struct buf *out, struct span in);              /* all but RF
 bool percent_decode(struct buf *out, struct span in, bool plus_is_space); /* false: bad escape */
 
 void sha256(struct span in, unsigned char out[32]);
+void sha1(struct span in, unsigned char out[20]);
+enum hmac_digest { HMAC_SHA1, HMAC_SHA256, HMAC_SHA512 };
+#define HMAC_BYTES_MAX 64
+size_t hmac(enum hmac_digest digest, struct span key, struct span in, unsigned char out[HMAC_BYTES_MAX]); /* its length */
 uint64_t hash64_seeded(struct span in, uint64_t seed);
 uint64_t hash64(struct span in);                                   /* XXH3, seed 0: stable across versions */
 struct hash128 {

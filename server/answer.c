@@ -34,10 +34,8 @@ static enum MHD_Result queue(struct request *r, unsigned status, struct MHD_Resp
     return result;
 }
 
-static struct MHD_Response *response_of(struct request *r, struct span body, const char *content_type)
+static struct MHD_Response *filled_response(struct span body, const char *content_type)
 {
-    if (empty_answers(r))
-        body.n = 0;
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body.n, (void *)(uintptr_t)body.p, MHD_RESPMEM_MUST_COPY);
     if (response && body.n) {
@@ -47,9 +45,28 @@ static struct MHD_Response *response_of(struct request *r, struct span body, con
     return response;
 }
 
+static struct MHD_Response *response_of(struct request *r, struct span body, const char *content_type)
+{
+    if (empty_answers(r))
+        body.n = 0;
+    return filled_response(body, content_type);
+}
+
 enum MHD_Result answer_text(struct request *r, unsigned status, struct span body, const char *content_type)
 {
     return queue(r, status, response_of(r, body, content_type));
+}
+
+/* A proof is asked for, so its body is sent also where those of other answers must be empty. */
+enum MHD_Result answer_handshake(struct request *r, const struct handshake_rule *h, struct span body, const char *const *values)
+{
+    struct MHD_Response *response = filled_response(body, h->content_type);
+    bool ok = response != NULL;
+    for (size_t i = 0; ok && i < h->n_headers; i++)
+        ok = MHD_add_response_header(response, h->headers[i].name, values[i]) == MHD_YES;
+    if (!ok && response)
+        MHD_destroy_response(response);
+    return ok ? queue(r, h->status, response) : MHD_NO;
 }
 
 static unsigned status_of(const struct request *r, enum outcome o)
@@ -112,6 +129,13 @@ enum MHD_Result answer_refusal(struct request *r)
     request_finish(r, o);
     log_rejection(r, o);
     return tell(r, r->status, outcome_name(o));
+}
+
+enum MHD_Result answer_refused_as(struct request *r, enum outcome o, unsigned status)
+{
+    r->outcome = o;
+    r->status = status;
+    return answer_refusal(r);
 }
 
 enum MHD_Result answer_stored(struct request *r)

@@ -97,12 +97,6 @@ bool books_open(struct server *s, const char *data_dir, struct err *err)
     free(b.tallies);
     counts_init(&s->counts, s->n_sources, durable);
     s->snapshot = mem_alloc((s->n_sources + 1) * sizeof *s->snapshot);
-    size_t secrets = 0;
-    for (size_t i = 0; i < s->n_sources; i++)
-        secrets += s->sources[i].verifier ? verifier_secrets(s->sources[i].verifier) : 0;
-    s->last_used_written = mem_alloc((secrets + 1) * sizeof *s->last_used_written);
-    for (size_t i = 0; i < secrets; i++)
-        s->last_used_written[i] = UINT64_MAX; /* not told yet */
     return ok;
 }
 
@@ -113,7 +107,6 @@ void books_close(struct server *s)
     s->state_open = false;
     counts_release(&s->counts);
     free(s->snapshot);
-    free(s->last_used_written);
 }
 
 /* ---- while it runs ---- */
@@ -140,20 +133,20 @@ static bool write_counts(struct server *s, uint64_t mark, struct err *err)
 /* Visits every secret whose last use is not on disk yet; with `write` it goes there. */
 static bool each_new_use(struct server *s, bool write, bool *ret_any, struct err *err)
 {
-    size_t at = 0;
     for (size_t i = 0; i < s->n_sources; i++) {
         const struct door_source *source = &s->sources[i];
-        size_t n = source->verifier ? verifier_secrets(source->verifier) : 0;
-        for (size_t k = 0; k < n; k++, at++) {
-            uint64_t retire, used = atomic_load(&source->last_used_us[k]);
-            if (used == s->last_used_written[at])
+        struct keyring *ring = keyring_of(source);
+        size_t n = ring ? verifier_secrets(ring->verifier) : 0;
+        for (size_t k = 0; k < n; k++) {
+            uint64_t retire, used = atomic_load(&ring->last_used_us[k]);
+            if (used == ring->last_used_written[k])
                 continue;
             *ret_any = true;
-            struct span id = span_of(verifier_secret(source->verifier, k, &retire));
+            struct span id = span_of(verifier_secret(ring->verifier, k, &retire));
             if (write && !state_secret_seen(&s->state, span_of(source->config->name), id, s->started_us, used, err))
                 return false;
             if (write)
-                s->last_used_written[at] = used;
+                ring->last_used_written[k] = used;
         }
     }
     return true;

@@ -6,6 +6,7 @@
  * books.c   books and marks on disk  counts.c  the counters                        seen.c     duplicates
  * peers.c   who has how much open    forwarded.c  who is behind a proxy            tls.c      the certificate
  * rejected.c  what was refused, to be looked at
+ * handshake.c  proofs of ownership   keyring.c  verifiers and delivered secrets      confirm.c  URLs that a handshake asks for
  *
  * Threads: workers run requests; the lane's committer completes their tickets; `sweeper` closes connections whose time is up;
  * `bookkeeper` writes the books and what was refused every second; with TLS `watcher` looks for a replaced certificate.
@@ -30,14 +31,24 @@
 struct door_source {
     const struct source_config *config;
     const struct manifest *manifest;
-    struct verifier *verifier;  /* NULL: verification: none, or webhook: off */
+    _Atomic(struct keyring *) ring; /* NULL: verification: none, or webhook: off */
     struct scope_pair *pairs;   /* its config values */
     size_t n_pairs;
     char *public_url;           /* of this source, or "" */
     uint64_t duplicate_us;      /* how long a delivery is remembered */
     bool reads_json;            /* ids or handshakes look into the body */
     bool has_id;
+};
+
+/* What verifies a source now. A handshake that brings a secret puts a new one in its place; the old ones live until the stop,
+ * since a worker may be reading them. */
+struct keyring {
+    struct keyring *older;
+    struct verifier *verifier;
     _Atomic uint64_t *last_used_us; /* by secret of the verifier */
+    uint64_t *last_used_written;    /* the same in state.db; guarded by book_lock */
+    size_t n_delivered;             /* secrets that came by handshake */
+    bool sealed;                    /* it is not known which there are: none is taken unsigned */
 };
 
 #define POOL_SPARE 8192u /* of a connection's memory, beside its headers */
@@ -109,9 +120,11 @@ struct server {
     pthread_mutex_t book_lock;
     struct state state;          /* guarded by book_lock */
     struct books *snapshot;      /* guarded by book_lock */
-    uint64_t *last_used_written; /* guarded by book_lock; all secrets of all sources */
     bool state_open;
     uint64_t started_us;
+    const char *data_dir;
+    pthread_mutex_t deliver_lock; /* one secret is taken at a time */
+    struct confirm *confirm;      /* NULL: no source fetches */
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
     bool stopping; /* guarded by stop_lock: ends the own threads */
@@ -220,7 +233,35 @@ void request_stored(struct request *r);
  * body is all there. scheme: that spoke for the verdict, or NULL. */
 void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64_t received_us, bool whole);
 
+/* ---- handshake.c ---- */
+const struct handshake_rule *handshake_find(const struct request *r, bool verified, const struct scope *scope);
+/* What the rule says, or why not. `found`: of the verification, meant when the rule asks for one. */
+enum MHD_Result handshake_answer(struct request *r, const struct handshake_rule *h, struct scope *scope,
+                                 const struct keyring *ring, const struct verify_result *found, struct buf *text);
+bool handshake_may_be_unsigned(const struct door_source *source); /* some handshake is not verified */
+
+/* ---- keyring.c ---- */
+bool keyring_open(struct server *s, struct door_source *d, struct err *err); /* warnings into the server's */
+void keyring_close(struct door_source *d);
+struct keyring *keyring_of(const struct door_source *d);
+bool keyring_can_judge(const struct door_source *d, uint64_t now_us);
+enum delivery { DELIVERY_TAKEN, DELIVERY_KNOWN, DELIVERY_REFUSED, DELIVERY_UNFIT, DELIVERY_FAILED };
+/* Makes a secret that a handshake brought one of the source's: on disk first, then in use. Unsigned, only the first one is taken,
+ * or those before secrets_until. `id` takes its id. */
+enum delivery keyring_deliver(struct server *s, struct door_source *d, struct span secret, bool verified, char id[SECRET_ID_MAX],
+                              struct err *err);
+
+/* ---- confirm.c ---- */
+bool confirm_start(struct server *s, const struct server_opts *o, struct err *err);
+void confirm_stop(struct server *s);
+/* https, no user, port 443, a pinned host. *ret_host takes the host of a URL that has one. */
+#define HOST_MAX 256
+bool confirm_allows(const char *url, const char *const *hosts, char ret_host[HOST_MAX]);
+bool confirm_ask(struct server *s, const char *source, const char *url); /* false: too many are waiting */
+
 /* ---- answer.c ---- */
+enum MHD_Result answer_handshake(struct request *r, const struct handshake_rule *h, struct span body, const char *const *values);
+enum MHD_Result answer_refused_as(struct request *r, enum outcome o, unsigned status);
 enum MHD_Result answer_text(struct request *r, unsigned status, struct span body, const char *content_type);
 enum MHD_Result answer_outcome(struct request *r, enum outcome o); /* counts it and tells it */
 enum MHD_Result answer_refusal(struct request *r);

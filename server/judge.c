@@ -3,29 +3,6 @@
 #include "core/mem.h"
 #include <stdio.h>
 
-/* ---- handshakes ---- */
-
-static const struct handshake_rule *handshake_of(const struct request *r, bool verified, const struct scope *scope)
-{
-    const struct manifest *m = r->source->manifest;
-    for (size_t i = 0; i < m->n_handshakes; i++) {
-        const struct handshake_rule *h = &m->handshakes[i];
-        if (h->verified == verified && conditions_hold(h->when, h->n_when, scope))
-            return h;
-    }
-    return NULL;
-}
-
-static enum MHD_Result shake(struct request *r, const struct handshake_rule *h, const struct scope *scope, struct buf *text)
-{
-    struct err err = {0};
-    buf_clear(text);
-    if (!template_render(&h->text, scope, text, &err))
-        return answer_outcome(r, OUT_MALFORMED);
-    request_finish(r, OUT_HANDSHAKE);
-    return answer_text(r, h->status, buf_span(text), h->content_type ? h->content_type : "text/plain");
-}
-
 /* ---- duplicates ---- */
 
 /* The event's id and its body, since ids are often not signed. No id, no judgement: two equal bodies may be two events. */
@@ -64,7 +41,7 @@ static bool has_key(const struct request *r)
 /* ---- credentials ---- */
 
 /* Copies the target with the parameter's value replaced; whether it was there. */
-static bool blank_query(struct request *r, const char *parameter, const char *with)
+static bool blank_query(struct request *r, struct span parameter, const char *with)
 {
     struct span query, path = span_cut(r->message.url, '?', &query);
     struct buf name;
@@ -76,7 +53,7 @@ static bool blank_query(struct request *r, const char *parameter, const char *wi
         struct span value, field = span_cut(query, '&', &query);
         struct span key = span_cut(field, '=', &value);
         buf_clear(&name);
-        bool ours = percent_decode(&name, key, true) && span_eqz(buf_span(&name), parameter);
+        bool ours = percent_decode(&name, key, true) && span_eq(buf_span(&name), parameter);
         any = any || ours;
         buf_addc(&r->blanked, sep);
         buf_adds(&r->blanked, ours ? key : field);
@@ -88,11 +65,35 @@ static bool blank_query(struct request *r, const char *parameter, const char *wi
     return any;
 }
 
-static void blank_header(struct request *r, const char *name, struct span with)
+static void blank_header(struct request *r, struct span name, struct span with)
 {
     for (size_t i = 0; i < r->message.n_headers; i++)
-        if (span_ieq(r->headers[i].name, span_of(name)))
+        if (span_ieq(r->headers[i].name, name))
             r->headers[i].value = with;
+}
+
+/* What a handshake delivers as a secret, also where it was refused: it may be taken when it comes again. */
+static void blank_delivered(struct request *r)
+{
+    const struct manifest *m = r->source->manifest;
+    for (size_t i = 0; i < m->n_handshakes; i++) {
+        const struct path *at = m->handshakes[i].has_secret ? &m->handshakes[i].secret : NULL;
+        if (at && at->root == ROOT_HEADER)
+            blank_header(r, at->name, SPAN_LIT("redacted"));
+        else if (at && at->root == ROOT_QUERY)
+            (void)blank_query(r, at->name, "redacted");
+    }
+}
+
+/* Whether a secret may stand in the body, where it cannot be blanked. */
+static bool body_delivers(const struct request *r)
+{
+    const struct manifest *m = r->source->manifest;
+    for (size_t i = 0; i < m->n_handshakes; i++)
+        if (m->handshakes[i].has_secret &&
+            (m->handshakes[i].secret.root == ROOT_BODY || m->handshakes[i].secret.root == ROOT_FORM))
+            return true;
+    return false;
 }
 
 /* Where a header or parameter is itself the credential, its secret's id takes its place. */
@@ -103,6 +104,8 @@ static bool blank_credentials(struct request *r, const struct verify_result *fou
     size_t shared = 0;
     for (size_t i = 0; i < m->n_schemes; i++)
         shared += m->schemes[i].algorithm == ALG_TOKEN || m->schemes[i].algorithm == ALG_BASIC;
+    for (size_t i = 0; i < m->n_handshakes; i++)
+        shared += m->handshakes[i].has_secret;
     /* Reserved at once: what was put there before must not move. */
     if (shared && !buf_reserve(&r->blanked, shared * (2 * r->message.url.n + 256)))
         return false;
@@ -116,16 +119,17 @@ static bool blank_credentials(struct request *r, const struct verify_result *fou
         size_t at = r->blanked.n;
         buf_addz(&r->blanked, with);
         for (const char **name = s->signature.headers; name && *name; name++)
-            blank_header(r, *name, (struct span){r->blanked.p + at, strlen(with)});
+            blank_header(r, span_of(*name), (struct span){r->blanked.p + at, strlen(with)});
         if (s->signature.query)
-            r->signature_blanked = blank_query(r, s->signature.query, with) || r->signature_blanked;
+            r->signature_blanked = blank_query(r, span_of(s->signature.query), with) || r->signature_blanked;
     }
+    blank_delivered(r);
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++) {
         bool told = false; /* the id stands there already */
         struct span value = http_header(&r->message, span_of(always[i]), NULL);
         told = found->scheme && span_starts(value, SPAN_LIT("secret:"));
         if (!told)
-            blank_header(r, always[i], SPAN_LIT("redacted"));
+            blank_header(r, span_of(always[i]), SPAN_LIT("redacted"));
     }
     return buf_ok(&r->blanked);
 }
@@ -149,6 +153,7 @@ void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64
     struct rejected *kept = r->server->rejected;
     if (!rejected_keeps(kept) || !blank_credentials(r, &nothing))
         return;
+    whole = whole && !body_delivers(r);
     struct record record = {.message = r->message,
                             .received_us = received_us,
                             .outcome = o,
@@ -243,17 +248,17 @@ static const enum outcome outcomes[] = {
     [VERDICT_MALFORMED] = OUT_MALFORMED,   [VERDICT_CANNOT_JUDGE] = OUT_CANNOT_JUDGE,
 };
 
-static enum verdict verify(struct request *r, struct workspace *w, struct verify_result *found)
+static enum verdict verify(struct request *r, struct keyring *ring, struct workspace *w, struct verify_result *found)
 {
     struct door_source *source = r->source;
     server_signed_url(source->public_url, r->message.url, &w->text);
     const struct io *io = r->server->io;
     uint64_t began = io->world->monotonic_us(io);
-    enum verdict v = verify_request(source->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
+    enum verdict v = verify_request(ring->verifier, &r->message, r->verified_us, UINT64_MAX, buf_span(&w->text), w->verify,
                                     found);
     histogram_observe(&r->server->verify_times, io->world->monotonic_us(io) - began);
     if (v == VERDICT_OK)
-        atomic_store(&source->last_used_us[found->secret_index], r->verified_us);
+        atomic_store(&ring->last_used_us[found->secret_index], r->verified_us);
     return v;
 }
 
@@ -262,25 +267,26 @@ static enum MHD_Result judge(struct request *r, struct workspace *w)
     struct server *s = r->server;
     const struct door_source *source = r->source;
     const struct handshake_rule *h;
+    struct keyring *ring = keyring_of(source);
     struct scope scope = {.message = &r->message, .config = source->pairs, .n_config = source->n_pairs};
     struct verify_result found = {0};
     struct err ignored;
     r->verified_us = s->io->world->now_us(s->io);
     if (source->reads_json && !source->manifest->body_is_form && !json_parse(r->message.body, &scope.body, &ignored))
         scope.body = (struct json){0};
-    if ((h = handshake_of(r, false, &scope)))
-        return shake(r, h, &scope, &w->text);
+    if ((h = handshake_find(r, false, &scope)))
+        return handshake_answer(r, h, &scope, ring, &found, &w->text);
     if (!span_eqz(r->message.method, "POST"))
         return answer_outcome(r, OUT_BAD_METHOD);
-    if (source->verifier) {
-        enum verdict v = verify(r, w, &found);
+    if (ring) {
+        enum verdict v = verify(r, ring, w, &found);
         if (v != VERDICT_OK) {
             keep_rejected(r, outcomes[v], found.scheme, r->verified_us, true);
             return answer_outcome(r, outcomes[v]);
         }
     }
-    if ((h = handshake_of(r, true, &scope)))
-        return shake(r, h, &scope, &w->text);
+    if ((h = handshake_find(r, true, &scope)))
+        return handshake_answer(r, h, &scope, ring, &found, &w->text);
     if (source->has_id)
         find_duplicate_key(r, &scope, &w->text);
     if (has_key(r) && seen_has(s->seen, r->dedupe, r->verified_us))

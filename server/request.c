@@ -77,15 +77,6 @@ void *request_begin(void *worker, const char *url, struct MHD_Connection *c)
     return r;
 }
 
-/* Whether a request that is no POST may be one of the provider's handshakes. */
-static bool may_shake(const struct door_source *source)
-{
-    for (size_t i = 0; i < source->manifest->n_handshakes; i++)
-        if (!source->manifest->handshakes[i].verified)
-            return true;
-    return false;
-}
-
 /* A proxy's connections have no limit; those for whom it speaks may have so many requests open. false: refused. */
 static bool count_client(struct request *r)
 {
@@ -123,7 +114,7 @@ static bool admit(struct request *r)
     r->arrived = true;
     if (!framed)
         return false;
-    if (!span_eqz(r->message.method, "POST") && !may_shake(r->source)) {
+    if (!span_eqz(r->message.method, "POST") && !handshake_may_be_unsigned(r->source)) {
         r->outcome = OUT_BAD_METHOD;
         r->status = 405;
         return false;
@@ -131,7 +122,8 @@ static bool admit(struct request *r)
     if (!ok)
         return false;
     uint64_t now = s->io->world->now_us(s->io);
-    if (!r->source->config->unverified && !(r->source->verifier && verifier_can_judge(r->source->verifier, now))) {
+    /* An unsigned handshake comes before the first secret. */
+    if (!r->source->config->unverified && !handshake_may_be_unsigned(r->source) && !keyring_can_judge(r->source, now)) {
         r->outcome = OUT_CANNOT_JUDGE;
         r->status = 503;
         return false;

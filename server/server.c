@@ -21,20 +21,39 @@ static bool path_reads_json(const struct path *p)
 
 static bool template_reads_json(const struct template *t)
 {
-    for (size_t i = 0; i < t->n_parts; i++)
-        if (!t->parts[i].literal && path_reads_json(&t->parts[i].path))
+    for (size_t i = 0; i < t->n_parts; i++) {
+        const struct template_part *part = &t->parts[i];
+        if (!part->literal && path_reads_json(&part->path))
             return true;
+        for (size_t k = 0; k < part->n_joined; k++)
+            if (path_reads_json(&part->joined[k]))
+                return true;
+    }
     return false;
+}
+
+static bool handshake_reads_json(const struct handshake_rule *h)
+{
+    bool reads = template_reads_json(&h->text) || (h->has_secret && path_reads_json(&h->secret)) ||
+                 (h->has_fetch && path_reads_json(&h->fetch));
+    for (size_t i = 0; i < h->n_when; i++)
+        reads = reads || path_reads_json(&h->when[i].path);
+    for (size_t i = 0; i < h->n_must; i++)
+        reads = reads || path_reads_json(&h->must[i].path);
+    for (size_t i = 0; i < h->n_shapes; i++)
+        reads = reads || path_reads_json(&h->shapes[i].path);
+    for (size_t i = 0; i < h->n_json; i++)
+        reads = reads || template_reads_json(&h->json[i].text);
+    for (size_t i = 0; i < h->n_headers; i++)
+        reads = reads || template_reads_json(&h->headers[i].value);
+    return reads;
 }
 
 static bool source_reads_json(const struct manifest *m)
 {
     bool reads = template_reads_json(&m->event.id) || m->event.has_each;
     for (size_t i = 0; i < m->n_handshakes; i++) {
-        const struct handshake_rule *h = &m->handshakes[i];
-        reads = reads || template_reads_json(&h->text);
-        for (size_t k = 0; k < h->n_when; k++)
-            reads = reads || path_reads_json(&h->when[k].path);
+        reads = reads || handshake_reads_json(&m->handshakes[i]);
     }
     return reads;
 }
@@ -104,14 +123,7 @@ static bool add_source(struct server *s, const struct source_config *config, str
                  config->name);
         return true;
     }
-    if (!verifier_new(config, &d->verifier, &s->warnings, err))
-        return err_prefix(err, "source %s", config->name);
-    d->last_used_us = mem_alloc((verifier_secrets(d->verifier) + 1) * sizeof *d->last_used_us);
-    if (!verifier_can_judge(d->verifier, s->io->world->now_us(s->io)))
-        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one and the server is "
-                                "started again\n",
-                 config->name);
-    return true;
+    return keyring_open(s, d, err) || err_prefix(err, "source %s", config->name);
 }
 
 static bool add_sources(struct server *s, struct err *err)
@@ -204,11 +216,13 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     s->io = o->io;
     s->journal = o->journal;
     s->lane = journal_lane(o->journal, LANE_EVENTS);
+    s->data_dir = o->data_dir;
     s->started_us = o->io->world->now_us(o->io);
     s->seen = seen_new();
     buf_init(&s->warnings, 1 << 16);
     pthread_mutex_init(&s->link_lock, NULL);
     pthread_mutex_init(&s->book_lock, NULL);
+    pthread_mutex_init(&s->deliver_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
     start_peers(s);
@@ -216,7 +230,8 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     bool ok = start_tls(s, err) && add_sources(s, err) && books_open(s, o->data_dir, err);
     if (ok)
         open_rejected(s, o->data_dir);
-    if (!ok || !server_listen(s, err) || !start_threads(s, err) || !start_workers(s, err)) {
+    if (!ok || !server_listen(s, err) || !start_threads(s, err) || !confirm_start(s, o, err) ||
+        !start_workers(s, err)) {
         server_stop(&s);
         return false;
     }
@@ -281,10 +296,9 @@ static void free_sources(struct server *s)
 {
     for (size_t i = 0; i < s->n_sources; i++) {
         struct door_source *d = &s->sources[i];
-        verifier_free(&d->verifier);
+        keyring_close(d);
         config_pairs_free(&d->pairs, d->n_pairs);
         free(d->public_url);
-        free(d->last_used_us);
     }
     free(s->sources);
 }
@@ -303,6 +317,7 @@ void server_stop(struct server **server)
         return;
     server_drain(s);
     stop_threads(s);
+    confirm_stop(s);
     if (s->snapshot && !server_flush_books(s, &err))
         log_warn("the last second of the books could not be written; the journal's part is counted at the next start",
                  "error=\"%s\"", err.msg);
@@ -321,6 +336,7 @@ void server_stop(struct server **server)
     buf_release(&s->warnings);
     pthread_mutex_destroy(&s->link_lock);
     pthread_mutex_destroy(&s->book_lock);
+    pthread_mutex_destroy(&s->deliver_lock);
     pthread_mutex_destroy(&s->stop_lock);
     pthread_cond_destroy(&s->stop_cond);
     free(s);
@@ -342,8 +358,7 @@ bool server_counts(const struct server *cs, struct span source, struct source_co
         if (!span_eqz(source, d->config->name))
             continue;
         counts_live(&s->counts, i, ret);
-        ret->can_judge = d->config->unverified ||
-                         (d->verifier && verifier_can_judge(d->verifier, s->io->world->now_us(s->io)));
+        ret->can_judge = d->config->unverified || keyring_can_judge(d, s->io->world->now_us(s->io));
         return true;
     }
     return false;
@@ -369,10 +384,11 @@ const char *server_secret(const struct server *s, struct span source, size_t i, 
     uint64_t retire;
     for (size_t k = 0; k < s->n_sources; k++) {
         const struct door_source *d = &s->sources[k];
-        if (!d->verifier || !span_eqz(source, d->config->name) || i >= verifier_secrets(d->verifier))
+        const struct keyring *ring = keyring_of(d);
+        if (!ring || !span_eqz(source, d->config->name) || i >= verifier_secrets(ring->verifier))
             continue;
-        *ret_last_used_us = atomic_load(&d->last_used_us[i]);
-        return verifier_secret(d->verifier, i, &retire);
+        *ret_last_used_us = atomic_load(&ring->last_used_us[i]);
+        return verifier_secret(ring->verifier, i, &retire);
     }
     return NULL;
 }

@@ -24,6 +24,8 @@ struct server_opts {
     struct journal *journal;
     const char *data_dir;
     const struct io *io;
+    /* For tests: where https calls of handshakes go ("host:port:to-host:to-port"), and the file of certificates that count. */
+    const char *confirm_via, *confirm_certificates;
 };
 bool server_start(const struct server_opts *o, struct server **ret, struct err *err);
 /* The first part of a stop: requests are still taken for drain_delay, then no more; returns when those in flight are answered.

@@ -1,5 +1,6 @@
 /* The life of a verifier: secrets read and held, keys made, everything wiped at the end. */
 #include "server/verify_internal.h"
+#include "core/codec.h"
 #include "core/mem.h"
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -189,6 +190,19 @@ const char *verifier_secret(const struct verifier *v, size_t i, uint64_t *ret_re
 {
     *ret_retire_at_us = v->secrets[i].retire_at_us;
     return v->secrets[i].id;
+}
+
+struct span verifier_secret_text(const struct verifier *v, size_t i)
+{
+    return i < v->n_secrets ? (struct span){v->secrets[i].text, v->secrets[i].n} : (struct span){0};
+}
+
+bool verifier_holds(const struct verifier *v, struct span secret)
+{
+    unsigned equal = 0;
+    for (size_t i = 0; i < v->n_secrets; i++)
+        equal |= ct_equal((struct span){v->secrets[i].text, v->secrets[i].n}, secret);
+    return equal != 0;
 }
 
 bool verifier_can_judge(const struct verifier *v, uint64_t now_us)

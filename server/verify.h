@@ -64,5 +64,8 @@ bool verify_sign(const struct verifier *v, struct span public_url, struct span b
 size_t verifier_secrets(const struct verifier *v); /* how many are loaded */
 /* The id of the i-th, and when it retires (0: never). */
 const char *verifier_secret(const struct verifier *v, size_t i, uint64_t *ret_retire_at_us);
+/* The text of the i-th, for whoever answers handshakes; empty when there is none. Borrows. */
+struct span verifier_secret_text(const struct verifier *v, size_t i);
+bool verifier_holds(const struct verifier *v, struct span secret); /* constant time in the content */
 /* Whether there is a scheme with a key that is not retired: without one every verdict is cannot_judge. */
 bool verifier_can_judge(const struct verifier *v, uint64_t now_us);

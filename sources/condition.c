@@ -1,3 +1,4 @@
+#include "core/codec.h"
 #include "sources/path_internal.h"
 
 bool glob_match(struct span pattern, struct span text)
@@ -117,7 +118,7 @@ static bool matches(const struct condition *c, struct span text, const struct sc
         return false;
     struct buf other;
     buf_init(&other, 0);
-    bool same = path_text(&c->other, scope, &other) && span_eq(buf_span(&other), text);
+    bool same = path_text(&c->other, scope, &other) && ct_equal(buf_span(&other), text); /* it may be a secret */
     buf_release(&other);
     return same;
 }

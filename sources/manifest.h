@@ -56,12 +56,38 @@ struct scheme {
     const char **require; /* headers that must be there (missing_header), NULL-ended or NULL */
     const char *enabled;  /* config switch that must be on, or NULL */
 };
+struct header_rule {
+    const char *name;
+    struct template value;
+};
+struct answer_member { /* of a JSON body: its value is `raw` (a number, true, false, null), else the rendered text as a string */
+    const char *name, *raw;
+    struct template text;
+};
+struct shape_rule { /* the whole text at the path matches */
+    struct path path;
+    const char *pattern; /* POSIX extended */
+};
 struct handshake_rule {
     struct condition *when; /* judged after verification when `verified` */
     size_t n_when;
     bool verified;
+    struct condition *must; /* where these do not hold, the answer is `refuse`, and a secret or a fetch is none */
+    size_t n_must;
+    struct shape_rule *shapes; /* the same */
+    size_t n_shapes;
+    uint32_t refuse;        /* 403 */
+    bool has_secret;
+    struct path secret;     /* becomes a secret of the source */
+    bool has_fetch;
+    struct path fetch;      /* a URL that is fetched once; only on one of `hosts` */
+    const char **hosts;     /* host names, * within a label; NULL-ended */
     uint32_t status;
-    struct template text; /* the answer's body */
+    struct template text;   /* the answer's body, unless there are members */
+    struct answer_member *json;
+    size_t n_json;
+    struct header_rule *headers;
+    size_t n_headers;
     const char *content_type;
 };
 struct answer_rule {
@@ -263,6 +289,10 @@ const struct table_rule *manifest_table(const struct manifest *m, struct span na
 const struct field_rule *manifest_field(const struct manifest *m, struct span name);
 /* The table `events`, which every source has: id, type, account, received_at, body. */
 extern const struct table_rule manifest_events_table;
+/* Whether a handshake of this provider brings a secret. */
+bool manifest_delivers_secrets(const struct manifest *m);
+/* Whether the host is one of `hosts`: label by label, so that a * never stands for a dot. */
+bool manifest_host_is_pinned(const char *const *hosts, struct span host);
 
 /* Finds NAME: `<dir>/sources/NAME.yaml` first (dir: the configuration's folder, may be NULL), then the embedded ones.
  * Unknown: ERR_CONFIG naming the nearest known one. Mistakes: in the report, ERR_CONFIG. */

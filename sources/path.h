@@ -4,8 +4,9 @@
  *              Roots: body form header query method url config secret signature time event object record
  *              item, and the name of a parent table. A path ending in [] stands for each element.
  *              `a or b`: b where a is absent.
- *   template   "{time}.{body}"   "{header.webhook-id}"   filters after | (sha256 hex crc32 sorted),
- *              ? after a path: absent is empty. {{ and }} are literal braces.
+ *   template   "{time}.{body}"   "{header.webhook-id}"   filters after | (sha256 sha1 hex base64 crc32 sorted percent),
+ *              ? after a path: absent is empty. {{ and }} are literal braces. In answers to handshakes also
+ *              {a + b|sha256|hex}, {query.x|hmac-sha256 secret|hex}, {query.x|hmac-sha1 config.key sha1|hex}.
  *   condition  path: value | [values] | glob with * | present | absent | a path on the right (config.live)
  *
  * No expressions. Evaluation allocates only into the caller's buf.
@@ -80,8 +81,18 @@ struct template_part {
     struct path path;
     bool optional; /* ? */
     uint8_t filters[4]; /* enum template_filter, 0 ends */
+    struct path *joined; /* {path + joined + …}: taken one after another, before the filters */
+    size_t n_joined;
+    struct template_key *key; /* of the HMAC among the filters, or NULL */
 };
-enum template_filter { FILTER_NONE, FILTER_SHA256, FILTER_HEX, FILTER_CRC32, FILTER_SORTED, FILTER_PERCENT };
+enum template_filter {
+    FILTER_NONE, FILTER_SHA256, FILTER_HEX, FILTER_CRC32, FILTER_SORTED, FILTER_PERCENT, FILTER_SHA1, FILTER_BASE64,
+    FILTER_HMAC_SHA256, FILTER_HMAC_SHA1, FILTER_HMAC_SHA512
+};
+struct template_key { /* hmac-sha1 config.private_key sha1 */
+    struct path path;
+    uint8_t digest; /* FILTER_SHA256, FILTER_SHA1: of the value, as raw bytes; FILTER_NONE: the value itself */
+};
 struct template {
     struct template_part *parts;
     size_t n_parts;

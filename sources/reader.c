@@ -255,9 +255,22 @@ void read_headers(struct reader *rd, const struct yaml_node *n, const char ***re
 
 /* ---- paths and templates ---- */
 
+static void report_plain_secret(struct reader *rd, const struct yaml_node *n, const struct path *p)
+{
+    if (rd->shaking)
+        report_at(rd->report, n, "'%s' is a secret: an answer may hold it only in a digest, like {query.x|hmac-sha256 %s|hex}",
+                  p->text, p->text);
+    else
+        report_at(rd->report, n, "'%s' is a secret: only calls may use it", p->text);
+}
+
 /* A root that means nothing here, a config field that there is not, a secret where it would become data. */
 static bool check_one(struct reader *rd, const struct yaml_node *n, const struct path *p)
 {
+    if (rd->shaking && p->root == ROOT_SECRET && !rd->secrets) {
+        report_plain_secret(rd, n, p);
+        return false;
+    }
     if (!(rd->roots & (1u << p->root))) {
         struct buf list;
         buf_init(&list, 0);
@@ -284,7 +297,7 @@ static bool check_one(struct reader *rd, const struct yaml_node *n, const struct
         return false;
     }
     if (field->secret && !rd->secrets) {
-        report_at(rd->report, n, "'%s' is a secret: only calls may use it", p->text);
+        report_plain_secret(rd, n, p);
         return false;
     }
     return true;
@@ -332,6 +345,48 @@ bool read_path(struct reader *rd, const struct yaml_node *n, bool each, struct p
     return true;
 }
 
+static bool is_digest(uint8_t filter)
+{
+    return filter == FILTER_SHA256 || filter == FILTER_SHA1 || filter >= FILTER_HMAC_SHA256;
+}
+
+/* Braces of an answer to a handshake, where a secret may be used but must not be told. */
+static bool check_answer_part(struct reader *rd, const struct yaml_node *n, const struct template_part *part)
+{
+    bool digested = false, bytes = false;
+    for (size_t i = 0; i < sizeof(part->filters) && part->filters[i]; i++) {
+        bytes = is_digest(part->filters[i]) || (bytes && part->filters[i] == FILTER_SORTED);
+        digested = digested || bytes;
+    }
+    struct reader own = *rd;
+    own.secrets = digested;
+    if (digested)
+        own.roots |= ROOT(SECRET);
+    bool ok = check_path(&own, n, &part->path);
+    for (size_t i = 0; ok && i < part->n_joined; i++)
+        ok = check_path(&own, n, &part->joined[i]);
+    own.roots = ROOT(CONFIG) | ROOT(SECRET);
+    own.secrets = true;
+    ok = ok && (!part->key || check_path(&own, n, &part->key->path));
+    if (ok && bytes) {
+        report_at(rd->report, n, "a digest is bytes: write it with |hex or |base64");
+        ok = false;
+    }
+    return ok;
+}
+
+static bool check_part(struct reader *rd, const struct yaml_node *n, const struct template_part *part)
+{
+    if (rd->shaking)
+        return check_answer_part(rd, n, part);
+    if (part->key || part->n_joined) {
+        report_at(rd->report, n, "'%s': %s only in the answer to a handshake", part->path.text,
+                  part->key ? "an HMAC is made" : "paths are joined by +");
+        return false;
+    }
+    return check_path(rd, n, &part->path);
+}
+
 bool read_template(struct reader *rd, const struct yaml_node *n, struct template *ret)
 {
     struct template t;
@@ -339,10 +394,16 @@ bool read_template(struct reader *rd, const struct yaml_node *n, struct template
         !template_compile(rd->arena, n, yaml_text(n), rd->parents, &t, rd->report))
         return false;
     for (size_t i = 0; i < t.n_parts; i++) {
-        if (!t.parts[i].literal && !check_path(rd, n, &t.parts[i].path))
+        const struct template_part *part = &t.parts[i];
+        if (part->literal)
+            continue;
+        if (!check_part(rd, n, part))
             return false;
-        if (!t.parts[i].literal && path_has_each(&t.parts[i].path)) {
-            report_at(rd->report, n, "'%s' must be one value: without []", t.parts[i].path.text);
+        bool each = path_has_each(&part->path);
+        for (size_t k = 0; k < part->n_joined; k++)
+            each = each || path_has_each(&part->joined[k]);
+        if (each) {
+            report_at(rd->report, n, "'%s' must be one value: without []", part->path.text);
             return false;
         }
     }
@@ -370,9 +431,12 @@ void read_conditions(struct reader *rd, const struct yaml_node *n, struct condit
     if (!n || !conditions_compile(rd->arena, n, rd->parents, &c, &count, rd->report))
         return;
     for (size_t i = 0; i < count; i++) {
-        bool ok = check_path(rd, yaml_key(n, i), &c[i].path);
+        struct reader left = *rd, right = *rd;
+        left.shaking = false;
+        right.secrets = rd->secrets || rd->shaking; /* a comparison tells of a secret only whether it is equal */
+        bool ok = check_path(&left, yaml_key(n, i), &c[i].path);
         if (c[i].kind == COND_PATH)
-            ok = check_path(rd, yaml_value(n, i), &c[i].other) && ok;
+            ok = check_path(&right, yaml_value(n, i), &c[i].other) && ok;
         if (!ok)
             return;
     }

@@ -11,6 +11,7 @@
 #define ROOTS_VERIFY (ROOT(BODY) | ROOT(FORM) | ROOT(HEADER) | ROOT(QUERY) | ROOT(METHOD) | ROOT(URL) | ROOT(CONFIG) | \
                       ROOT(SECRET) | ROOT(SIGNATURE) | ROOT(TIME))
 #define ROOTS_REQUEST (ROOT(BODY) | ROOT(FORM) | ROOT(HEADER) | ROOT(QUERY) | ROOT(METHOD) | ROOT(URL) | ROOT(CONFIG))
+#define ROOTS_PROOF (ROOT(BODY) | ROOT(FORM) | ROOT(HEADER) | ROOT(QUERY)) /* what the sender brings */
 #define ROOTS_EVENT (ROOTS_REQUEST | ROOT(EVENT) | ROOT(OBJECT))
 #define ROOTS_TABLE (ROOTS_EVENT | ROOT(RECORD) | ROOT(ITEM) | ROOT(PARENT))
 #define ROOTS_CONFIG ROOT(CONFIG)
@@ -26,6 +27,7 @@ struct reader {
     const char *const *parents;  /* tables whose names are roots here, NULL-ended, or NULL */
     unsigned roots;              /* ROOTS_…: of the paths that are read now */
     bool secrets;                /* a path may lead to a secret field */
+    bool shaking;                /* this is an answer to a handshake: HMACs, joined paths, secrets only in digests */
 };
 
 bool read_map(struct reader *rd, const struct yaml_node *n, const char *const *keys); /* is a map of known keys */
@@ -60,8 +62,8 @@ bool strings_have(const char *const *list, struct span word);
 /* The blocks, one file each. */
 void manifest_read_fields(struct reader *rd, const struct yaml_node *n);    /* manifest_fields.c */
 void manifest_read_schemes(struct reader *rd, const struct yaml_node *n);   /* manifest_verify.c */
-void manifest_read_handshakes(struct reader *rd, const struct yaml_node *n); /* manifest_answer.c */
-void manifest_read_answer(struct reader *rd, const struct yaml_node *n);
+void manifest_read_handshakes(struct reader *rd, const struct yaml_node *n); /* manifest_handshake.c */
+void manifest_read_answer(struct reader *rd, const struct yaml_node *n);    /* manifest_answer.c */
 void manifest_read_event(struct reader *rd, const struct yaml_node *n);     /* manifest_event.c */
 void manifest_read_api(struct reader *rd, const struct yaml_node *n);       /* manifest_api.c */
 void manifest_read_feed(struct reader *rd, const struct yaml_node *n);

@@ -1,11 +1,14 @@
 #include "core/codec.h"
 #include "sources/path_internal.h"
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 #define PARTS_MAX 32
 #define FIELDS_MAX 512 /* of a form that is sorted */
 
-static const char *const filter_names[] = {"sha256", "hex", "crc32", "sorted", "percent", NULL};
+/* In the order of enum template_filter. */
+static const char *const filter_names[] = {"sha256", "hex",         "crc32",     "sorted",      "percent", "sha1",
+                                           "base64", "hmac-sha256", "hmac-sha1", "hmac-sha512", NULL};
 
 /* ---- reading ---- */
 
@@ -38,27 +41,52 @@ static bool close_literal(struct template_reader *t)
     return add_part(t, (struct template_part){.literal = true, .text = text});
 }
 
-static bool read_filters(struct template_reader *t, struct span filters, struct template_part *part)
+static uint8_t find_filter(struct template_reader *t, struct span name)
 {
-    size_t n = 0;
-    while (filters.p) {
-        struct span name = span_cut(filters, '|', &filters);
-        size_t i = 0;
-        while (filter_names[i] && !span_eqz(name, filter_names[i]))
-            i++;
-        if (!filter_names[i]) {
-            const char *near = nearest_word(name, filter_names);
-            report_at(t->report, t->at, "no such filter '%.*s'%s%s%s; there are sha256, hex, crc32, sorted, percent",
-                      SPAN_ARG(name), near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
-            return false;
-        }
-        if (n == sizeof(part->filters)) {
-            report_at(t->report, t->at, "more than %zu filters", sizeof(part->filters));
-            return false;
-        }
-        part->filters[n++] = (uint8_t)(i + 1);
+    for (size_t i = 0; filter_names[i]; i++)
+        if (span_eqz(name, filter_names[i]))
+            return (uint8_t)(i + 1);
+    const char *near = nearest_word(name, filter_names);
+    report_at(t->report, t->at,
+              "no such filter '%.*s'%s%s%s; there are sha256, sha1, hex, base64, crc32, sorted, percent, hmac-sha256, "
+              "hmac-sha1, hmac-sha512",
+              SPAN_ARG(name), near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    return FILTER_NONE;
+}
+
+/* What follows the name of an HMAC: the path of its key, and a digest where that is the key. */
+static bool read_key(struct template_reader *t, struct span name, struct span text, struct template_part *part)
+{
+    static const char *const digests[] = {"sha256", "sha1", NULL};
+    struct span digest, path = span_cut(text, ' ', &digest);
+    if (path.n == 0) {
+        report_at(t->report, t->at, "'%.*s' needs its key: %.*s secret, or %.*s config.…", SPAN_ARG(name), SPAN_ARG(name),
+                  SPAN_ARG(name));
+        return false;
     }
-    if (part->filters[0] == FILTER_SORTED ? part->path.root != ROOT_FORM || part->path.name.n > 0 : false) {
+    if (part->key) {
+        report_at(t->report, t->at, "more than one HMAC in one pair of braces");
+        return false;
+    }
+    struct template_key *key = arena_alloc(t->arena, sizeof(*key));
+    digest = span_trim(digest);
+    if (span_eqz(digest, digests[0])) {
+        key->digest = FILTER_SHA256;
+    } else if (span_eqz(digest, digests[1])) {
+        key->digest = FILTER_SHA1;
+    } else if (digest.n) {
+        const char *near = nearest_word(digest, digests);
+        report_at(t->report, t->at, "a key can be taken as it is, or by its sha256 or sha1, not '%.*s'%s%s%s", SPAN_ARG(digest),
+                  near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+        return false;
+    }
+    part->key = key;
+    return path_compile_words(t->arena, t->at, path, NULL, false, &key->path, t->report);
+}
+
+static bool check_sorted(struct template_reader *t, const struct template_part *part, size_t n)
+{
+    if (part->filters[0] == FILTER_SORTED && (part->path.root != ROOT_FORM || part->path.name.n > 0)) {
         report_at(t->report, t->at, "'sorted' is for all fields of a form: {form|sorted}");
         return false;
     }
@@ -71,10 +99,62 @@ static bool read_filters(struct template_reader *t, struct span filters, struct 
     return true;
 }
 
+static bool read_filters(struct template_reader *t, struct span filters, struct template_part *part)
+{
+    size_t n = 0;
+    while (filters.p) {
+        struct span key, name = span_cut(span_trim(span_cut(filters, '|', &filters)), ' ', &key);
+        uint8_t filter = find_filter(t, name);
+        if (!filter)
+            return false;
+        if (n == sizeof(part->filters)) {
+            report_at(t->report, t->at, "more than %zu filters", sizeof(part->filters));
+            return false;
+        }
+        part->filters[n++] = filter;
+        if (filter >= FILTER_HMAC_SHA256) {
+            if (!read_key(t, name, span_trim(key), part))
+                return false;
+        } else if (key.p) {
+            report_at(t->report, t->at, "'%.*s' takes nothing: '%.*s' is too much", SPAN_ARG(name), SPAN_ARG(key));
+            return false;
+        }
+    }
+    return check_sorted(t, part, n);
+}
+
+/* The part before " + ", which is taken off *s. */
+static struct span take_joined(struct span *s)
+{
+    const char *at = s->n ? memmem(s->p, s->n, " + ", 3) : NULL;
+    struct span first = at ? span_make(s->p, (size_t)(at - s->p)) : *s;
+    *s = at ? span_skip(*s, first.n + 3) : (struct span){NULL, 0};
+    return span_trim(first);
+}
+
+static bool read_joined(struct template_reader *t, struct span rest, struct template_part *part)
+{
+    if (part->optional) {
+        report_at(t->report, t->at, "'?' is for one path alone");
+        return false;
+    }
+    part->joined = arena_alloc(t->arena, PARTS_MAX * sizeof(*part->joined));
+    while (rest.p) {
+        if (part->n_joined == PARTS_MAX) {
+            report_at(t->report, t->at, "more than %d paths are joined", PARTS_MAX);
+            return false;
+        }
+        struct path *next = &part->joined[part->n_joined++];
+        if (!path_compile_words(t->arena, t->at, take_joined(&rest), t->parents, true, next, t->report))
+            return false;
+    }
+    return true;
+}
+
 static bool read_placeholder(struct template_reader *t, struct span inside)
 {
     struct template_part part = {0};
-    struct span filters, path = span_cut(inside, '|', &filters);
+    struct span filters, path = span_trim(span_cut(inside, '|', &filters));
     if (path.n && path.p[path.n - 1] == '?') {
         part.optional = true;
         path.n--;
@@ -83,8 +163,9 @@ static bool read_placeholder(struct template_reader *t, struct span inside)
         report_at(t->report, t->at, "empty braces; a literal brace is written {{ or }}");
         return false;
     }
-    return path_compile_words(t->arena, t->at, path, t->parents, true, &part.path, t->report) &&
-           read_filters(t, filters, &part) && add_part(t, part);
+    struct span rest = path, first = take_joined(&rest);
+    return path_compile_words(t->arena, t->at, first, t->parents, true, &part.path, t->report) &&
+           (!rest.p || read_joined(t, rest, &part)) && read_filters(t, filters, &part) && add_part(t, part);
 }
 
 static bool read_parts(struct template_reader *t, struct span s)
@@ -191,8 +272,41 @@ static bool sort_form(struct span form, struct buf *out)
     return ok;
 }
 
+/* What the HMAC is keyed with, into out. false: it is absent. */
+static bool key_of(const struct template_key *key, const struct scope *scope, struct buf *out)
+{
+    unsigned char digest[32];
+    if (!path_text(&key->path, scope, out))
+        return false;
+    if (key->digest == FILTER_NONE)
+        return true;
+    if (key->digest == FILTER_SHA256)
+        sha256(buf_span(out), digest);
+    else
+        sha1(buf_span(out), digest);
+    OPENSSL_cleanse(out->p, out->n);
+    buf_clear(out);
+    buf_add(out, digest, key->digest == FILTER_SHA256 ? 32 : 20);
+    OPENSSL_cleanse(digest, sizeof(digest));
+    return true;
+}
+
+static bool apply_hmac(enum hmac_digest kind, const struct template_key *key, const struct scope *scope, struct span in,
+                       struct buf *out)
+{
+    unsigned char digest[HMAC_BYTES_MAX];
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    bool ok = key_of(key, scope, &text) && buf_ok(&text);
+    if (ok)
+        buf_add(out, digest, hmac(kind, buf_span(&text), in, digest));
+    buf_wipe(&text);
+    return ok;
+}
+
 /* in -> out, which is empty. */
-static bool apply_filter(uint8_t filter, struct span in, struct buf *out)
+static bool apply_filter(const struct template_part *part, uint8_t filter, const struct scope *scope, struct span in,
+                         struct buf *out)
 {
     unsigned char digest[32];
     switch (filter) {
@@ -200,8 +314,21 @@ static bool apply_filter(uint8_t filter, struct span in, struct buf *out)
         sha256(in, digest);
         buf_add(out, digest, sizeof(digest));
         return true;
+    case FILTER_SHA1:
+        sha1(in, digest);
+        buf_add(out, digest, 20);
+        return true;
+    case FILTER_HMAC_SHA256:
+        return apply_hmac(HMAC_SHA256, part->key, scope, in, out);
+    case FILTER_HMAC_SHA1:
+        return apply_hmac(HMAC_SHA1, part->key, scope, in, out);
+    case FILTER_HMAC_SHA512:
+        return apply_hmac(HMAC_SHA512, part->key, scope, in, out);
     case FILTER_HEX:
         hex_encode(out, in);
+        return true;
+    case FILTER_BASE64:
+        base64_encode(out, in);
         return true;
     case FILTER_CRC32:
         buf_addf(out, "%lu", (unsigned long)crc32_of(in));
@@ -226,16 +353,24 @@ static bool part_text(const struct path *path, const struct scope *scope, struct
     return path_text(path, scope, out);
 }
 
+static bool joined_text(const struct template_part *part, const struct scope *scope, struct buf *out)
+{
+    bool there = part_text(&part->path, scope, out);
+    for (size_t i = 0; there && i < part->n_joined; i++)
+        there = part_text(&part->joined[i], scope, out);
+    return there;
+}
+
 static bool render_filtered(const struct template_part *part, const struct scope *scope, struct buf *out, bool *ret_there)
 {
     struct buf a, b;
     buf_init(&a, 0);
     buf_init(&b, 0);
-    *ret_there = part_text(&part->path, scope, &a);
+    *ret_there = joined_text(part, scope, &a);
     bool ok = true;
     for (size_t i = 0; *ret_there && ok && i < sizeof(part->filters) && part->filters[i]; i++) {
         buf_clear(&b);
-        ok = apply_filter(part->filters[i], buf_span(&a), &b);
+        ok = apply_filter(part, part->filters[i], scope, buf_span(&a), &b);
         struct buf spare = a;
         a = b;
         b = spare;
@@ -243,6 +378,10 @@ static bool render_filtered(const struct template_part *part, const struct scope
     ok = ok && buf_ok(&a) && buf_ok(&b);
     if (ok && *ret_there)
         buf_adds(out, buf_span(&a));
+    if (part->n_joined || part->path.root == ROOT_CONFIG || part->path.root == ROOT_SECRET) {
+        buf_wipe(&a); /* secrets may have been in them */
+        buf_wipe(&b);
+    }
     buf_release(&a);
     buf_release(&b);
     return ok;
@@ -257,9 +396,10 @@ bool template_render(const struct template *t, const struct scope *scope, struct
             buf_adds(out, part->text);
             continue;
         }
-        if (part->filters[0] && !render_filtered(part, scope, out, &there))
+        bool plain = !part->filters[0] && !part->n_joined;
+        if (!plain && !render_filtered(part, scope, out, &there))
             return err_set(err, ERR_INPUT, "%s can't be written as the template asks", part->path.text);
-        if (!part->filters[0])
+        if (plain)
             there = part_text(&part->path, scope, out);
         if (!there && !part->optional)
             return err_set(err, ERR_INPUT, "%s is absent", part->path.text);

@@ -277,6 +277,38 @@ START_TEST(the_file_is_found)
 }
 END_TEST
 
+START_TEST(delivered_secrets_stand_beside_the_others)
+{
+    static const char manifest[] = "sluice: 1\nname: hook\nverify: {h: {algorithm: token, signature: {header: X}}}\n"
+                                   "handshake: {when: {header.S: present}, verified: false, secret: header.S, answer: {text: a}}\n";
+    static const char *const name[] = {"data/secrets/hook/2-b", "data/secrets/hook/1-a"};
+    struct world w;
+    char path[1024];
+    struct report r;
+    world_open(&w);
+    report_init(&r);
+    world_write(&w, "sources/hook.yaml", manifest);
+    struct config *c = world_good(&w, "data_dir: data\nsources: {hook: {secrets_until: 2024-05-01}}\n");
+    ck_assert_uint_eq(c->sources[0].n_secrets, 0);
+    ck_assert_uint_eq(c->sources[0].secrets_until_us, UINT64_C(1714521600) * SECOND);
+    config_warnings(c, &r);
+    ck_assert_ptr_nonnull(strstr(buf_z(&r.text), "! hook: no secret yet: the first handshake brings one"));
+    for (int i = 0; i < 2; i++)
+        world_write(&w, name[i], "0123456789abcdef");
+    world_write(&w, "data/secrets/hook/3-c.partial", "half");
+    world_write(&w, "named", "0123456789abcdefg");
+    c = world_good(&w, "data_dir: data\nsources: {hook: {secrets: [{file: named}]}}\n");
+    ck_assert_uint_eq(c->sources[0].n_secrets, 3);
+    ck_assert_str_eq(c->sources[0].secrets[0].at, world_path(&w, "named", path));
+    ck_assert_str_eq(c->sources[0].secrets[1].at, world_path(&w, name[1], path));
+    ck_assert_str_eq(c->sources[0].secrets[2].at, world_path(&w, name[0], path));
+    c = world_good(&w, "data_dir: data\nsources: {hook: {verification: none}}\n");
+    ck_assert_uint_eq(c->sources[0].n_secrets, 0);
+    report_release(&r);
+    world_close(&w);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("config load");
@@ -289,5 +321,6 @@ int main(void)
     tcase_add_test(t, includes_add_sources);
     tcase_add_test(t, fingerprint_names_the_rows);
     tcase_add_test(t, the_file_is_found);
+    tcase_add_test(t, delivered_secrets_stand_beside_the_others);
     return run(s);
 }

@@ -96,6 +96,8 @@ static const struct {
     {IN_DEMO("    accounts: mny\n"), "sluice.yaml:4:15: sources.demo.accounts: 'mny' is not one of many, one (did you mean many?)"},
     {IN_DEMO("    backfill_from: 2024-13-01\n"),
      "sluice.yaml:4:20: sources.demo.backfill_from: is no day and no instant; write 2024-05-01 or 2024-05-01T00:00:00Z"},
+    {IN_DEMO("    secrets_until: 2024-05-01\n"), "sluice.yaml:4:20: sources.demo.secrets_until: demo brings no secrets by handshake"},
+    {IN_DEMO("    secrets_untill: 2024-05-01\n"), "sluice.yaml:4:5: sources.demo: no such key 'secrets_untill' (did you mean secrets_until?)"},
     {IN_DEMO("    base_url: ftp://x\n"), "sluice.yaml:4:15: sources.demo.base_url: 'ftp://x' is no URL; write https://host"},
     {IN_DEMO("    verify: {a: {}}\n"),
      "sluice.yaml:4:5: sources.demo.verify: only `manifest: generic` takes its verification from here; demo has its own"},

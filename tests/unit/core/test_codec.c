@@ -176,8 +176,39 @@ START_TEST(constant_time_comparison_compares)
 }
 END_TEST
 
+START_TEST(macs_are_those_of_the_standards) /* RFC 2202, RFC 4231, FIPS 180 */
+{
+    static const struct {
+        enum hmac_digest digest;
+        const char *hex;
+    } rows[] = {
+        {HMAC_SHA1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
+        {HMAC_SHA256, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {HMAC_SHA512, "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b"
+                      "4b636e070a38bce737"},
+    };
+    unsigned char out[HMAC_BYTES_MAX];
+    struct buf b;
+    buf_init(&b, 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        buf_clear(&b);
+        hex_encode(&b, span_make((char *)out, hmac(rows[i].digest, SPAN_LIT("Jefe"), SPAN_LIT("what do ya want for nothing?"), out)));
+        ck_assert_str_eq(buf_z(&b), rows[i].hex);
+    }
+    buf_clear(&b);
+    sha1(SPAN_LIT("abc"), out);
+    hex_encode(&b, span_make((char *)out, 20));
+    ck_assert_str_eq(buf_z(&b), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    buf_clear(&b);
+    hex_encode(&b, span_make((char *)out, hmac(HMAC_SHA1, (struct span){0}, (struct span){0}, out)));
+    ck_assert_str_eq(buf_z(&b), "fbdb1d1b18aa6c08324b7d64b71fb76370690e1d");
+    buf_release(&b);
+}
+END_TEST
+
 CHECK_SUITE("core codec", t)
 {
+    tcase_add_test(t, macs_are_those_of_the_standards);
     tcase_add_loop_test(t, known_pairs, 0, CHECK_ROWS(pairs));
     tcase_add_loop_test(t, strict_decoders_leave_nothing, 0, CHECK_ROWS(refused));
     tcase_add_test(t, lenient_where_it_says);

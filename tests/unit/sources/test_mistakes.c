@@ -10,6 +10,8 @@
 #define FIELDS(text) HEAD VERIFY "config: {" text "}\n"
 #define SCHEME(text) HEAD "verify:\n  v1: " text "\n"
 #define CALLS(text) HEAD VERIFY "api: {base: \"https://a.example\", " text "}\n"
+#define SHAKE(text) HEAD "config: {k: {secret: true}, o: {}}\nverify:\n  v1: {algorithm: token, signature: {header: X}}\nhandshake: {when: {method: GET}, " text "}\n"
+#define ANSWER(text) SHAKE("answer: {" text "}")
 #define TABLE(text) HEAD VERIFY EVENT API "tables:\n  orders: " text "\n"
 
 static const struct {
@@ -85,8 +87,8 @@ static const struct {
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{bdoy}\"}"),
      "4:79: verify.v1.signed: a path can't begin with 'bdoy' (did you mean body?)"},
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{body|sha265}\"}"),
-     "4:79: verify.v1.signed: no such filter 'sha265' (did you mean sha256?); there are sha256, hex, "
-          "crc32, sorted, percent"},
+     "4:79: verify.v1.signed: no such filter 'sha265' (did you mean sha256?); there are sha256, sha1, "
+          "hex, base64, crc32, sorted, percent, hmac-sha256, hmac-sha1, hmac-sha512"},
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{body|sorted}\"}"),
      "4:79: verify.v1.signed: 'sorted' is for all fields of a form: {form|sorted}"},
     {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{time}{body}\"}"),
@@ -136,6 +138,101 @@ static const struct {
      "5:59: verify.v1.enabled: 'config.on' must be a field of `type: switch`"},
     {HEAD VERIFY "handshake: [{answer: {text: x}}]\n",
      "4:13: handshake[0]: no `when`; what tells a handshake from an event"},
+    {SHAKE("answr: {}"),
+     "6:34: handshake: no such key 'answr' (did you mean answer?)"},
+    {ANSWER("text: \"{config.k}\""),
+     "6:49: handshake.answer.text: 'config.k' is a secret: an answer may hold it only in a digest, like "
+          "{query.x|hmac-sha256 config.k|hex}"},
+    {ANSWER("text: \"{config.k|hex}\""),
+     "6:49: handshake.answer.text: 'config.k' is a secret: an answer may hold it only in a digest, like "
+          "{query.x|hmac-sha256 config.k|hex}"},
+    {ANSWER("text: \"{secret}\""),
+     "6:49: handshake.answer.text: 'secret' is a secret: an answer may hold it only in a digest, like "
+          "{query.x|hmac-sha256 secret|hex}"},
+    {ANSWER("json: {a: \"{query.c + config.k}\"}"),
+     "6:53: handshake.answer.json.a: 'config.k' is a secret: an answer may hold it only in a digest, like "
+          "{query.x|hmac-sha256 config.k|hex}"},
+    {ANSWER("headers: {X-A: \"{config.k|base64}\"}"),
+     "6:58: handshake.answer.headers.X-A: 'config.k' is a secret: an answer may hold it only in a digest, like "
+          "{query.x|hmac-sha256 config.k|hex}"},
+    {ANSWER("text: \"{query.c|hmac-sha256 config.q|hex}\""),
+     "6:49: handshake.answer.text: 'config.q': `config` has no field 'q'"},
+    {ANSWER("text: \"{query.c|hmac-sha256|hex}\""),
+     "6:49: handshake.answer.text: 'hmac-sha256' needs its key: hmac-sha256 secret, or hmac-sha256 config.…"},
+    {ANSWER("text: \"{query.c|hmac-sha265 secret|hex}\""),
+     "6:49: handshake.answer.text: no such filter 'hmac-sha265' (did you mean hmac-sha256?); there are sha256, "
+          "sha1, hex, base64, crc32, sorted, percent, hmac-sha256, hmac-sha1, hmac-sha512"},
+    {ANSWER("text: \"{query.c|hmac-sha1 config.k sah1|hex}\""),
+     "6:49: handshake.answer.text: a key can be taken as it is, or by its sha256 or sha1, not 'sah1' (did you "
+          "mean sha1?)"},
+    {ANSWER("text: \"{query.c|hmac-sha1 query.k|hex}\""),
+     "6:49: handshake.answer.text: 'query.k' means nothing here; a path can begin with config, secret"},
+    {ANSWER("text: \"{query.c|hmac-sha1 secret|hmac-sha1 secret|hex}\""),
+     "6:49: handshake.answer.text: more than one HMAC in one pair of braces"},
+    {ANSWER("text: \"{query.c|hmac-sha1 secret}\""),
+     "6:49: handshake.answer.text: a digest is bytes: write it with |hex or |base64"},
+    {ANSWER("text: \"{query.c|hex secret}\""),
+     "6:49: handshake.answer.text: 'hex' takes nothing: 'secret' is too much"},
+    {ANSWER("text: \"{query.c + qurey.d|sha256|hex}\""),
+     "6:49: handshake.answer.text: a path can't begin with 'qurey' (did you mean query?)"},
+    {ANSWER("text: \"{query.c + query.d?}\""),
+     "6:49: handshake.answer.text: '?' is for one path alone"},
+    {ANSWER("text: a, json: {a: b}"),
+     "6:52: handshake.answer.json: either `text` or `json`"},
+    {ANSWER("status: 204, text: a"),
+     "6:62: handshake.answer.text: an answer with status 204 has no body"},
+    {ANSWER("json: [a]"),
+     "6:43: handshake.answer.json: must be a map of the body's members, like {challenge: \"{body.challenge}\"}"},
+    {ANSWER("headers: {Content-Length: \"1\"}"),
+     "6:53: handshake.answer.headers.Content-Length: 'Content-Length' is set by the server itself"},
+    {ANSWER("headers: {\"X A\": \"1\"}"),
+     "6:53: handshake.answer.headers.X A: 'X A' is no header's name"},
+    {ANSWER("headers: X-A"),
+     "6:52: handshake.answer.headers: must be a map of headers, like {X-Hook-Secret: \"{header.X-Hook-Secret}\"}"},
+    {ANSWER("text: a, content_type: text/html"),
+     "6:66: handshake.answer.content_type: 'text/html': an answer that echoes what was sent must not be run or drawn"},
+    {ANSWER("text: a, content_type: plain"),
+     "6:66: handshake.answer.content_type: 'plain' is no content type, like text/plain"},
+    {SHAKE("refuse: 200, answer: {text: a}"),
+     "6:42: handshake.refuse: '200' must be a number from 400 to 499"},
+    {SHAKE("must: {query.t: config.kk}, answer: {text: a}"),
+     "6:50: handshake.must.query.t: 'config.kk': `config` has no field 'kk' (did you mean k?)"},
+    {SHAKE("must: {config.k: query.t}, answer: {text: a}"),
+     "6:41: handshake.must.config.k: 'config.k' is a secret: only calls may use it"},
+    {SHAKE("fetch: body.u, answer: {text: a}"),
+     "6:41: handshake.fetch: `fetch` needs `hosts`: where the URL may lead"},
+    {SHAKE("hosts: [a.example], answer: {text: a}"),
+     "6:34: handshake.hosts: `hosts` is for `fetch`: the path of a URL"},
+    {SHAKE("fetch: body.u, hosts: [a.example, \"*.com\"], answer: {text: a}"),
+     "6:68: handshake.hosts[1]: '*.com' is no host name; small letters, and a * only before the domain, like "
+          "sns.*.example.com"},
+    {SHAKE("fetch: body.u, hosts: \"https://a.example\", answer: {text: a}"),
+     "6:56: handshake.hosts: 'https://a.example' is no host name; small letters, and a * only before the "
+          "domain, like sns.*.example.com"},
+    {SHAKE("verified: false, fetch: body.u, hosts: [a.example], answer: {text: a}"),
+     "6:58: handshake.fetch: only a verified request may make us fetch something: leave out `verified: false`"},
+    {SHAKE("fetch: config.o, hosts: [a.example], answer: {text: a}"),
+     "6:41: handshake.fetch: 'config.o' means nothing here; a path can begin with body, form, header, query"},
+    {SHAKE("secret: config.k, answer: {text: a}"),
+     "6:42: handshake.secret: 'config.k' means nothing here; a path can begin with body, form, header, query"},
+    {HEAD VERIFY "handshake: {when: {method: GET}, secret: header.X, answer: {text: a}}\n",
+     "4:42: handshake.secret: nothing is verified by it: `verify` has no scheme"},
+    {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{body|hmac-sha256 secret|hex}\"}"),
+     "4:79: verify.v1.signed: 'body': an HMAC is made only in the answer to a handshake"},
+    {SCHEME("{algorithm: hmac-sha256, signature: {header: X, encoding: hex}, signed: \"{body + secret}\"}"),
+     "4:79: verify.v1.signed: 'body': paths are joined by + only in the answer to a handshake"},
+    {SHAKE("verified: false, answer: {text: \"{query.c|hmac-sha256 secret|hex}\"}"),
+     "6:66: handshake.answer.text: whoever asks would get an HMAC of whatever 'query.c' holds: say what that "
+          "looks like, as `shape: {query.c: \"^[0-9a-f]{20,64}$\"}`"},
+    {SHAKE("verified: false, shape: {query.d: \"^x$\"}, answer: {json: {a: \"{method + query.c|hmac-sha1 config.k|hex}\"}}"),
+     "6:95: handshake.answer.json.a: whoever asks would get an HMAC of whatever 'query.c' holds: say what that "
+          "looks like, as `shape: {query.c: \"^[0-9a-f]{20,64}$\"}`"},
+    {SHAKE("shape: {query.c: \"^(\"}, answer: {text: a}"),
+     "6:51: handshake.shape.query.c: '^(' is no regular expression: Unmatched ( or \\("},
+    {SHAKE("shape: query.c, answer: {text: a}"),
+     "6:41: handshake.shape: must be a map of paths and patterns, like {query.challenge: \"^[0-9a-f]{32}$\"}"},
+    {SHAKE("shape: {qurey.c: \"^a$\"}, answer: {text: a}"),
+     "6:42: handshake.shape.qurey.c: a path can't begin with 'qurey' (did you mean query?)"},
     {HEAD VERIFY "answer: {bad_signature: 200}\n",
      "4:25: answer.bad_signature: '200' must be a number from 400 to 499"},
     {HEAD VERIFY "event: {id: body.}\n",

@@ -1,0 +1,199 @@
+/* The verifiers of a source, one after another, and the secrets that handshakes bring.
+ *
+ * Whoever plants a secret can sign whatever he likes from then on, and an unsigned handshake can come from anybody. So an
+ * unsigned one is believed once: while the configuration names no secret and none has been delivered. */
+#include "server/door.h"
+#include "core/codec.h"
+#include "core/log.h"
+#include "core/mem.h"
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SECRET_LEAST 16 /* characters of a delivered secret */
+#define SECRET_MOST 512
+#define DELIVERED_MAX 32 /* of one source: each costs a MAC for a request whose signature is wrong */
+
+/* ---- making one ---- */
+
+static bool is_named(const struct source_config *c, const char *path)
+{
+    for (size_t i = 0; i < c->n_secrets; i++)
+        if (c->secrets[i].kind == SECRET_FILE && strcmp(c->secrets[i].at, path) == 0)
+            return true;
+    return false;
+}
+
+/* The configured secrets, then the delivered ones. */
+static bool make_verifier(struct server *s, const struct source_config *config, struct keyring *ring, struct buf *warnings,
+                          struct err *err)
+{
+    struct source_config whole = *config;
+    struct err why = {0};
+    char **paths = NULL;
+    size_t n = 0;
+    if (manifest_delivers_secrets(config->manifest) && !secrets_delivered(s->data_dir, config->name, &paths, &n, &why)) {
+        ring->sealed = true;
+        if (warnings)
+            buf_addf(warnings, "%s: %s\n", config->name, why.msg);
+    }
+    ring->n_delivered = n;
+    whole.secrets = mem_alloc((config->n_secrets + n + 1) * sizeof *whole.secrets);
+    for (size_t i = 0; i < config->n_secrets; i++)
+        whole.secrets[i] = config->secrets[i];
+    for (size_t i = 0; i < n; i++)
+        if (!is_named(config, paths[i]))
+            whole.secrets[whole.n_secrets++] = (struct secret_ref){.kind = SECRET_FILE, .at = paths[i]};
+    bool ok = verifier_new(&whole, &ring->verifier, warnings, err);
+    free(whole.secrets);
+    secrets_delivered_free(&paths, n);
+    return ok;
+}
+
+/* When the secret of that id was last used, as the older ring knows it. */
+static uint64_t last_used(const struct keyring *older, const char *id)
+{
+    uint64_t retire, latest = 0;
+    for (size_t i = 0; older && i < verifier_secrets(older->verifier); i++)
+        if (strcmp(verifier_secret(older->verifier, i, &retire), id) == 0)
+            latest = atomic_load(&older->last_used_us[i]);
+    return latest;
+}
+
+static struct keyring *make_ring(struct server *s, const struct source_config *config, struct keyring *older,
+                                 struct buf *warnings, struct err *err)
+{
+    struct keyring *ring = mem_alloc(sizeof *ring);
+    if (!make_verifier(s, config, ring, warnings, err)) {
+        free(ring);
+        return NULL;
+    }
+    size_t n = verifier_secrets(ring->verifier);
+    ring->older = older;
+    ring->last_used_us = mem_alloc((n + 1) * sizeof *ring->last_used_us);
+    ring->last_used_written = mem_alloc((n + 1) * sizeof *ring->last_used_written);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t retire;
+        atomic_store(&ring->last_used_us[i], last_used(older, verifier_secret(ring->verifier, i, &retire)));
+        ring->last_used_written[i] = UINT64_MAX; /* not told yet */
+    }
+    return ring;
+}
+
+static void ring_free(struct keyring *ring)
+{
+    verifier_free(&ring->verifier);
+    free(ring->last_used_us);
+    free(ring->last_used_written);
+    free(ring);
+}
+
+bool keyring_open(struct server *s, struct door_source *d, struct err *err)
+{
+    const char *name = d->config->name;
+    struct keyring *ring = make_ring(s, d->config, NULL, &s->warnings, err);
+    if (!ring)
+        return false;
+    atomic_store(&d->ring, ring);
+    if (verifier_can_judge(ring->verifier, s->io->world->now_us(s->io)))
+        return true;
+    if (manifest_delivers_secrets(d->manifest) && d->config->n_secrets == 0 && ring->n_delivered == 0 && !ring->sealed)
+        buf_addf(&s->warnings, "%s: no secret yet: the first handshake brings one, whoever sends it; until then deliveries are "
+                               "answered 503\n", name);
+    else
+        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one and the server is "
+                               "started again\n", name);
+    return true;
+}
+
+void keyring_close(struct door_source *d)
+{
+    struct keyring *ring = atomic_load(&d->ring);
+    while (ring) {
+        struct keyring *older = ring->older;
+        ring_free(ring);
+        ring = older;
+    }
+    atomic_store(&d->ring, NULL);
+}
+
+struct keyring *keyring_of(const struct door_source *d)
+{
+    return atomic_load(&((struct door_source *)(uintptr_t)d)->ring);
+}
+
+bool keyring_can_judge(const struct door_source *d, uint64_t now_us)
+{
+    const struct keyring *ring = keyring_of(d);
+    return ring && verifier_can_judge(ring->verifier, now_us);
+}
+
+/* ---- a secret arrives ---- */
+
+static bool well_formed(struct span secret)
+{
+    bool ok = secret.n >= SECRET_LEAST && secret.n <= SECRET_MOST;
+    for (size_t i = 0; ok && i < secret.n; i++)
+        ok = secret.p[i] > ' ' && secret.p[i] <= '~';
+    return ok;
+}
+
+/* Whether some scheme can make a key of it. */
+static bool fits(struct server *s, const struct door_source *d, struct span secret)
+{
+    struct verify_secret one = {.text = secret};
+    struct verifier *v = NULL;
+    bool ok = verifier_of(d->manifest, &one, 1, d->pairs, d->n_pairs, NULL, &v, NULL) &&
+              verifier_can_judge(v, s->io->world->now_us(s->io));
+    verifier_free(&v);
+    return ok;
+}
+
+static bool keep(struct server *s, const struct door_source *d, struct span secret, const char *id, struct err *err)
+{
+    struct buf path;
+    buf_init(&path, 65536);
+    buf_addf(&path, "%s/secrets/%s", s->data_dir, d->config->name);
+    bool ok = io_mkdirs(s->io, buf_z(&path), 0700, err);
+    buf_addf(&path, "/%020llu-%s", (unsigned long long)s->io->world->now_us(s->io), id);
+    ok = ok && io_write_file_atomic(s->io, buf_z(&path), 0600, secret, err);
+    buf_release(&path);
+    return ok;
+}
+
+static bool may_deliver(struct server *s, const struct door_source *d, const struct keyring *ring, bool verified)
+{
+    if (ring->n_delivered >= DELIVERED_MAX)
+        return false;
+    bool first = d->config->n_secrets == 0 && ring->n_delivered == 0 && !ring->sealed;
+    return verified || first || s->io->world->now_us(s->io) < d->config->secrets_until_us;
+}
+
+static enum delivery deliver(struct server *s, struct door_source *d, struct span secret, bool verified, const char *id,
+                             struct err *err)
+{
+    struct keyring *old = atomic_load(&d->ring);
+    if (verifier_holds(old->verifier, secret))
+        return DELIVERY_KNOWN; /* its answer was lost */
+    if (!may_deliver(s, d, old, verified))
+        return DELIVERY_REFUSED;
+    if (!well_formed(secret) || !fits(s, d, secret))
+        return DELIVERY_UNFIT;
+    if (!keep(s, d, secret, id, err))
+        return DELIVERY_FAILED;
+    struct keyring *ring = make_ring(s, d->config, old, NULL, err);
+    if (!ring)
+        return DELIVERY_FAILED;
+    atomic_store(&d->ring, ring);
+    return verifier_holds(ring->verifier, secret) ? DELIVERY_TAKEN : DELIVERY_FAILED;
+}
+
+enum delivery keyring_deliver(struct server *s, struct door_source *d, struct span secret, bool verified, char id[SECRET_ID_MAX],
+                              struct err *err)
+{
+    secret_id(secret, id);
+    pthread_mutex_lock(&s->deliver_lock);
+    enum delivery done = deliver(s, d, secret, verified, id, err);
+    pthread_mutex_unlock(&s->deliver_lock);
+    return done;
+}
