@@ -92,17 +92,19 @@ static bool scan_newest(struct lane *l, int fd, const struct segment *s, uint64_
     return ok;
 }
 
-static bool cut_tail(struct lane *l, const char *path, uint64_t end, struct err *err)
+/* Cuts what is torn, and makes the rest durable: a process that died between a write and its sync left entries that only the
+ * kernel's memory has. They are given out from now on, so they must not go any more. */
+static bool settle_tail(struct lane *l, const char *path, uint64_t end, bool torn, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
     int fd = io->file->open(io, path, O_RDWR, 0);
-    int rc = fd < 0 ? fd : io->file->truncate(io, fd, end);
+    int rc = fd < 0 ? fd : torn ? io->file->truncate(io, fd, end) : 0;
     if (rc >= 0)
         rc = io->file->sync(io, fd);
     if (fd >= 0)
         io->file->close(io, fd);
     errno = -rc;
-    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot cut the torn end of %s", path) : true;
+    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot %s %s", torn ? "cut the torn end of" : "sync", path) : true;
 }
 
 static bool repair_newest(struct lane *l, int fd, const char *path, struct segment *s, struct err *err)
@@ -110,11 +112,9 @@ static bool repair_newest(struct lane *l, int fd, const char *path, struct segme
     uint64_t torn, last;
     if (!scan_newest(l, fd, s, &s->bytes, &last, &torn, err))
         return false;
-    if (torn) {
-        atomic_fetch_add(&l->torn_bytes, torn);
-        if (!l->journal->opts.readonly && !cut_tail(l, path, s->bytes, err))
-            return false;
-    }
+    atomic_fetch_add(&l->torn_bytes, torn);
+    if (!l->journal->opts.readonly && (torn || s->bytes > SEGMENT_HEAD) && !settle_tail(l, path, s->bytes, torn > 0, err))
+        return false;
     l->next_seq = last + 1;
     return true;
 }
