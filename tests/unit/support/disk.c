@@ -100,6 +100,16 @@ static bool lies_in(const char *path, const char *folder)
     return strncmp(path, folder, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
 }
 
+/* Whether the folder that a path lies in is there. */
+static bool has_folder(const struct names *names, const char *path)
+{
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    *slash = 0;
+    return slash == folder || find(names, folder);
+}
+
 static void free_names(struct names *names)
 {
     for (size_t i = 0; i < names->n; i++)
@@ -199,8 +209,10 @@ static int disk_open(const struct io *io, const char *path, int flags, unsigned 
     pthread_mutex_lock(&d->lock);
     struct name *name = find(&d->now, path);
     int rc = turn(d), fd = 0;
-    if (rc == 0 && !name && !(flags & O_CREAT))
+    if (rc == 0 && !name && (!(flags & O_CREAT) || !has_folder(&d->now, path)))
         rc = -ENOENT;
+    if (rc == 0 && name && (flags & O_DIRECTORY) && !name->node->folder)
+        rc = -ENOTDIR;
     if (rc == 0 && name && (flags & O_CREAT) && (flags & O_EXCL))
         rc = -EEXIST;
     if (rc == 0) {
@@ -240,23 +252,35 @@ static ssize_t disk_pread(const struct io *io, int fd, void *p, size_t n, uint64
     return rc;
 }
 
-static ssize_t disk_write(const struct io *io, int fd, const void *p, size_t n)
+/* Under the lock. What fails may have written a part all the same. */
+static ssize_t write_at(struct disk *d, struct node *node, const void *p, size_t n, size_t at)
 {
-    struct disk *d = disk_of(io);
-    pthread_mutex_lock(&d->lock);
-    struct open_file *f = &d->files[fd - 1000];
     bool before = d->ended;
     ssize_t rc = turn(d);
     size_t wrote = rc == 0 ? n : 0;
     if (rc < 0 && !before && d->fault != DISK_EINTR && d->fault != DISK_ENOSPC)
         wrote = n / 2;
-    if (wrote) {
-        size_t at = f->append ? f->node->n : f->at;
-        put(f->node, at, p, wrote);
-        f->at = at + wrote;
-    }
-    if (rc == 0 || (!before && d->fault == DISK_SHORT && wrote))
-        rc = (ssize_t)wrote;
+    if (wrote)
+        put(node, at, p, wrote);
+    return rc == 0 || (!before && d->fault == DISK_SHORT && wrote) ? (ssize_t)wrote : rc;
+}
+
+static ssize_t disk_write(const struct io *io, int fd, const void *p, size_t n)
+{
+    struct disk *d = disk_of(io);
+    pthread_mutex_lock(&d->lock);
+    struct open_file *f = &d->files[fd - 1000];
+    size_t at = f->append ? f->node->n : f->at;
+    ssize_t rc = write_at(d, f->node, p, n, at);
+    f->at = rc > 0 ? at + (size_t)rc : f->at;
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
+ssize_t disk_write_at(struct disk *d, int fd, const void *p, size_t n, uint64_t offset)
+{
+    pthread_mutex_lock(&d->lock);
+    ssize_t rc = write_at(d, d->files[fd - 1000].node, p, n, (size_t)offset);
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
@@ -314,7 +338,7 @@ static int disk_rename(const struct io *io, const char *from, const char *to)
     pthread_mutex_lock(&d->lock);
     struct name *name = find(&d->now, from);
     int rc = turn(d);
-    if (rc == 0 && !name)
+    if (rc == 0 && (!name || !has_folder(&d->now, to)))
         rc = -ENOENT;
     if (rc == 0) {
         struct node *node = name->node;
@@ -344,6 +368,8 @@ static int disk_mkdir(const struct io *io, const char *path, unsigned mode)
     (void)mode;
     pthread_mutex_lock(&d->lock);
     int rc = turn(d);
+    if (rc == 0 && !has_folder(&d->now, path))
+        rc = -ENOENT;
     if (rc == 0 && !find(&d->now, path))
         change_name(d, path, new_node(d, true));
     pthread_mutex_unlock(&d->lock);
@@ -380,13 +406,17 @@ static int disk_sync_folder(const struct io *io, const char *path)
 static int disk_list(const struct io *io, const char *path, void (*each)(void *ctx, const char *name), void *ctx)
 {
     struct disk *d = disk_of(io);
+    char folder[512];
+    int n = snprintf(folder, sizeof folder, "%s", path);
+    if (n > 1 && folder[n - 1] == '/')
+        folder[--n] = 0;
     pthread_mutex_lock(&d->lock);
     int rc = turn(d);
-    if (rc == 0 && !find(&d->now, path))
+    if (rc == 0 && !find(&d->now, folder))
         rc = -ENOENT;
     for (size_t i = 0; rc == 0 && i < d->now.n; i++)
-        if (lies_in(d->now.list[i].path, path))
-            each(ctx, d->now.list[i].path + strlen(path) + 1);
+        if (lies_in(d->now.list[i].path, folder))
+            each(ctx, d->now.list[i].path + n + 1);
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
@@ -498,6 +528,14 @@ uint64_t disk_operations(const struct disk *d)
     return d->count;
 }
 
+int disk_operation(struct disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    int rc = turn(d);
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
 void disk_restart(struct disk *d)
 {
     memset(d->files, 0, sizeof d->files);
@@ -520,11 +558,12 @@ static bool parents_there(const struct names *names, const char *path)
 {
     char folder[512];
     snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder || strcmp(path, "/disk") == 0)
-        return true;
-    *slash = 0;
-    return find(names, folder) && parents_there(names, folder);
+    for (char *slash; has_folder(names, folder); *slash = 0) {
+        slash = strrchr(folder, '/');
+        if (slash == folder)
+            return true;
+    }
+    return false;
 }
 
 void disk_cut_power(struct disk *d)
@@ -566,10 +605,13 @@ void disk_shorten(struct disk *d, const char *path, uint64_t n)
     resize(find(&d->now, path)->node, (size_t)n);
 }
 
-int64_t disk_size(const struct disk *d, const char *path)
+int64_t disk_size(struct disk *d, const char *path)
 {
+    pthread_mutex_lock(&d->lock);
     struct name *name = find(&d->now, path);
-    return name ? (int64_t)name->node->n : -1;
+    int64_t n = name ? (int64_t)name->node->n : -1;
+    pthread_mutex_unlock(&d->lock);
+    return n;
 }
 
 struct disk *disk_copy(const struct disk *d, uint64_t seed)

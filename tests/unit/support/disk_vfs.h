@@ -1,0 +1,14 @@
+/* disk_vfs: SQLite on the disk in memory, so that its operations count, fail, end and are cut like those of the journal.
+ *
+ * It does on the disk what SQLite's VFS for Unix does on Linux: reads, writes and opens go on after an interrupt; a write that is
+ * short goes on; a sync of a file that was made also syncs its folder; locks and the index of the write-ahead log (-shm) are
+ * memory of this process, gone with the last connection. Making and growing that index counts as an operation that may fail.
+ * Otherwise than there, a folder that cannot be synced and a name that cannot be looked up are errors.
+ * A name without a folder lies in /disk. Temporary files without a name are the system's.
+ * Threads: any. Life: disk_vfs_new, the default VFS from here -> connections -> disk_vfs_free, with no connection left. */
+#pragma once
+#include "tests/unit/support/disk.h"
+
+struct disk_vfs;
+struct disk_vfs *disk_vfs_new(struct disk *d);
+void disk_vfs_free(struct disk_vfs **v);
