@@ -4,7 +4,8 @@
  * short goes on; a sync of a file that was made also syncs its folder; locks and the index of the write-ahead log (-shm) are
  * memory of this process, gone with the last connection. Making and growing that index counts as an operation that may fail.
  * Otherwise than there, a folder that cannot be synced and a name that cannot be looked up are errors.
- * A name without a folder lies in /disk. Temporary files without a name are the system's.
+ * A name without a folder lies in /disk. Temporary files without a name are the system's. Checkpoints come
+ * every few pages, so that short tests come to them.
  * Threads: any. Life: disk_vfs_new, the default VFS from here -> connections -> disk_vfs_free, with no connection left. */
 #pragma once
 #include "tests/unit/support/disk.h"
