@@ -301,7 +301,7 @@ START_TEST(a_list_is_whole_or_fails)
 {
     struct disk *d = disk_new(1);
     struct store *s = NULL;
-    struct buf keys = {0};
+    struct buf all = {0};
     struct err err;
     unsigned refused = 0;
     ck_assert(store_open_dir(disk_io(d), "/disk/objects", &s, &err));
@@ -309,15 +309,15 @@ START_TEST(a_list_is_whole_or_fails)
     put(s, "a/u/dt=1/x.zst", "2");
     put(s, "b/t/dt=1/x.zst", "3");
     for (uint64_t n = 1; n == 1 || disk_failed(d); n++) {
-        buf_clear(&keys);
+        buf_clear(&all);
         disk_fail_at(d, n, DISK_EIO, false);
-        if (s->ops->list(s, "", gather_key, &keys, &err))
-            ck_assert_str_eq(buf_z(&keys), "a/t/dt=1/x.zst\na/u/dt=1/x.zst\nb/t/dt=1/x.zst\n");
+        if (s->ops->list(s, "", gather_key, &all, &err))
+            ck_assert_str_eq(buf_z(&all), "a/t/dt=1/x.zst\na/u/dt=1/x.zst\nb/t/dt=1/x.zst\n");
         else
             refused++;
     }
     ck_assert_uint_gt(refused, 12);
-    buf_release(&keys);
+    buf_release(&all);
     store_close(&s);
     disk_free(&d);
 }
