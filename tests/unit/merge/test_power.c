@@ -30,13 +30,21 @@ static const struct plan plans[] = {
     {"EIO, and the power was cut later", DISK_EIO, false, CUT},
 };
 
+/* After a failure: which run it was. */
+static char trying[160];
+static void tell(void)
+{
+    if (*trying)
+        printf("it failed with %s\n", trying);
+    *trying = 0;
+}
+
 struct run {
     struct disk *disk;
     struct disk_vfs *vfs;
     struct staged s;
     struct table_rule rules[2];
     int64_t objects;
-    char what[160];
 };
 
 /* The lock file is the system's, in a folder of the test's own; the target of this name is on the disk. */
@@ -136,7 +144,7 @@ static void check_tables(struct run *r, const struct buf *want)
     bool same = span_eq(buf_span(&got), buf_span(want));
     if (!same)
         fprintf(stderr, "the tables are\n%s\nand should be\n%.*s\n", buf_z(&got), SPAN_ARG(buf_span(want)));
-    ck_assert_msg(same, "%s: the tables are others", r->what);
+    ck_assert_msg(same, "%s: the tables are others", trying);
     buf_release(&got);
 }
 
@@ -146,9 +154,9 @@ static void check_done(struct run *r)
     struct err err = {0};
     int64_t inputs = 0;
     disk_fail_at(r->disk, 0, DISK_EIO, false);
-    ck_assert_msg(db_open_readonly(&db, r->s.w.path, &err), "%s: %s", r->what, err.msg);
-    ck_assert_msg(db_int(&db, &inputs, -1, &err, "SELECT count(*) FROM _sluice_inputs", ""), "%s: %s", r->what, err.msg);
-    ck_assert_msg(inputs == r->objects, "%s: a pass was done with %lld of %lld objects", r->what, (long long)inputs,
+    ck_assert_msg(db_open_readonly(&db, r->s.w.path, &err), "%s: %s", trying, err.msg);
+    ck_assert_msg(db_int(&db, &inputs, -1, &err, "SELECT count(*) FROM _sluice_inputs", ""), "%s: %s", trying, err.msg);
+    ck_assert_msg(inputs == r->objects, "%s: a pass was done with %lld of %lld objects", trying, (long long)inputs,
                   (long long)r->objects);
     db_close(&db);
 }
@@ -160,14 +168,14 @@ static bool try_at(const struct plan *p, uint64_t n, uint64_t seed, const struct
     struct err err = {0};
     uint64_t random = seed;
     run_open(&r, seed);
-    snprintf(r.what, sizeof(r.what), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n, (unsigned long long)seed);
+    snprintf(trying, sizeof(trying), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n, (unsigned long long)seed);
     write_batch(&r, 0);
     if (check_random(&random) % 2) /* every other run begins with a target that is there */
         ck_assert_msg(live(&r, &err), "%s", err.msg);
     write_batch(&r, 1);
     disk_fail_at(r.disk, n, p->fault, p->all_after);
     bool ok = live(&r, &err), failed = disk_failed(r.disk);
-    ck_assert_msg(ok || failed, "%s: %s", r.what, err.msg);
+    ck_assert_msg(ok || failed, "%s: %s", trying, err.msg);
     if (ok && p->fault != DISK_END)
         check_done(&r);
     if (p->ending == CUT_TWICE) {
@@ -180,11 +188,12 @@ static bool try_at(const struct plan *p, uint64_t n, uint64_t seed, const struct
     else
         disk_cut_power(r.disk);
     write_batch(&r, 2);
-    ck_assert_msg(live(&r, &err), "%s: %s", r.what, err.msg);
+    ck_assert_msg(live(&r, &err), "%s: %s", trying, err.msg);
     check_tables(&r, want);
     disk_cut_power(r.disk); /* nothing of it may still be on its way to the platter */
     check_tables(&r, want);
     run_close(&r);
+    *trying = 0;
     return failed;
 }
 
@@ -208,5 +217,6 @@ END_TEST
 CHECK_SUITE("merge power", t)
 {
     tcase_set_timeout(t, 3600);
+    tcase_add_checked_fixture(t, NULL, tell);
     tcase_add_loop_test(t, every_operation, 0, CHECK_ROWS(plans));
 }

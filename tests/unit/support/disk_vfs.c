@@ -2,7 +2,6 @@
 #include "core/mem.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,6 @@ struct disk_vfs {
     sqlite3_vfs *system;
     struct disk *disk;
     const struct io *io;
-    pthread_mutex_t lock; /* all of what is shared */
     struct shared *all;
     int last_errno;
 };
@@ -36,7 +34,7 @@ struct vfs_file {
     struct shared *shared;
     char path[PATH_MAX_BYTES];
     int fd, level;
-    bool sync_folder, delete_on_close, mapped;
+    bool sync_folder, mapped;
     unsigned slots_shared, slots_alone; /* bit by slot */
 };
 
@@ -60,7 +58,7 @@ static int sync_folder_of(struct disk_vfs *v, const char *path)
 {
     char folder[PATH_MAX_BYTES];
     snprintf(folder, sizeof folder, "%s", path);
-    *strrchr(folder, '/') = 0;
+    *strrchr(folder, '/') = 0; /* no path is without one */
     int rc = v->io->dir->sync(v->io, folder);
     return rc < 0 ? failed(v, rc, SQLITE_IOERR_DIR_FSYNC) : SQLITE_OK;
 }
@@ -117,7 +115,7 @@ static int file_sync(sqlite3_file *base, int flags)
 
 static int file_size(sqlite3_file *base, sqlite3_int64 *ret)
 {
-    struct vfs_file *f = file_of(base);
+    const struct vfs_file *f = file_of(base);
     *ret = f->vfs->io->file->size(f->vfs->io, f->fd);
     return SQLITE_OK;
 }
@@ -128,12 +126,6 @@ static int file_control(sqlite3_file *base, int op, void *arg)
     return SQLITE_NOTFOUND;
 }
 
-static int file_sector(sqlite3_file *base)
-{
-    (void)base;
-    return 4096;
-}
-
 static int file_traits(sqlite3_file *base)
 {
     (void)base;
@@ -142,9 +134,12 @@ static int file_traits(sqlite3_file *base)
 
 /* ---- one file: locks ---- */
 
-static int try_lock(struct vfs_file *f, struct shared *s, int level)
+static int file_lock(sqlite3_file *base, int level)
 {
-    bool free_to_write = !s->writer || s->writer == f;
+    struct vfs_file *f = file_of(base);
+    struct shared *s = f->shared;
+    if (f->level >= level)
+        return SQLITE_OK;
     if (f->level == SQLITE_LOCK_NONE) {
         if (s->writer && s->writer->level >= SQLITE_LOCK_PENDING)
             return SQLITE_BUSY;
@@ -153,30 +148,16 @@ static int try_lock(struct vfs_file *f, struct shared *s, int level)
     }
     if (level == SQLITE_LOCK_SHARED)
         return SQLITE_OK;
-    if (!free_to_write)
+    if (s->writer && s->writer != f)
         return SQLITE_BUSY;
     s->writer = f;
-    f->level = level;
-    if (level == SQLITE_LOCK_EXCLUSIVE && s->readers > 1) {
-        f->level = SQLITE_LOCK_PENDING;
-        return SQLITE_BUSY;
-    }
-    return SQLITE_OK;
-}
-
-static int file_lock(sqlite3_file *base, int level)
-{
-    struct vfs_file *f = file_of(base);
-    pthread_mutex_lock(&f->vfs->lock);
-    int code = f->level >= level ? SQLITE_OK : try_lock(f, f->shared, level);
-    pthread_mutex_unlock(&f->vfs->lock);
-    return code;
+    f->level = level == SQLITE_LOCK_EXCLUSIVE && s->readers > 1 ? SQLITE_LOCK_PENDING : level;
+    return f->level == level ? SQLITE_OK : SQLITE_BUSY;
 }
 
 static int file_unlock(sqlite3_file *base, int level)
 {
     struct vfs_file *f = file_of(base);
-    pthread_mutex_lock(&f->vfs->lock);
     if (f->level > level) {
         if (f->shared->writer == f)
             f->shared->writer = NULL;
@@ -184,16 +165,12 @@ static int file_unlock(sqlite3_file *base, int level)
             f->shared->readers--;
         f->level = level;
     }
-    pthread_mutex_unlock(&f->vfs->lock);
     return SQLITE_OK;
 }
 
 static int file_check_reserved(sqlite3_file *base, int *ret)
 {
-    struct vfs_file *f = file_of(base);
-    pthread_mutex_lock(&f->vfs->lock);
-    *ret = f->shared->writer != NULL;
-    pthread_mutex_unlock(&f->vfs->lock);
+    *ret = file_of(base)->shared->writer != NULL;
     return SQLITE_OK;
 }
 
@@ -203,7 +180,6 @@ static int shm_map(sqlite3_file *base, int i, int bytes, int extend, void volati
 {
     struct vfs_file *f = file_of(base);
     struct shared *s = f->shared;
-    pthread_mutex_lock(&f->vfs->lock);
     int code = i < REGIONS_MAX ? SQLITE_OK : SQLITE_IOERR_SHMSIZE;
     if (code == SQLITE_OK && !s->regions[i] && extend) {
         int rc = disk_operation(f->vfs->disk);
@@ -215,22 +191,21 @@ static int shm_map(sqlite3_file *base, int i, int bytes, int extend, void volati
     s->mapped += !f->mapped;
     f->mapped = true;
     *ret = code == SQLITE_OK ? s->regions[i] : NULL;
-    pthread_mutex_unlock(&f->vfs->lock);
     return code;
 }
 
+/* SQLite never asks for a slot that it holds, the other way. */
 static bool slot_is_free(const struct vfs_file *f, int slot, bool alone)
 {
-    int others = f->shared->slots[slot] - (f->slots_shared >> slot & 1 ? 1 : 0);
-    return f->slots_alone >> slot & 1 || (alone ? others == 0 : others >= 0);
+    int users = f->shared->slots[slot];
+    return (f->slots_shared | f->slots_alone) >> slot & 1 || (alone ? users == 0 : users >= 0);
 }
 
 static void take_slot(struct vfs_file *f, int slot, bool alone)
 {
-    unsigned *mine = alone ? &f->slots_alone : &f->slots_shared;
-    if (!(*mine >> slot & 1))
+    if (!((f->slots_shared | f->slots_alone) >> slot & 1))
         f->shared->slots[slot] += alone ? -1 : 1;
-    *mine |= 1U << slot;
+    *(alone ? &f->slots_alone : &f->slots_shared) |= 1U << slot;
 }
 
 static void leave_slot(struct vfs_file *f, int slot)
@@ -247,16 +222,13 @@ static int shm_lock(sqlite3_file *base, int first, int n, int flags)
 {
     struct vfs_file *f = file_of(base);
     bool alone = flags & SQLITE_SHM_EXCLUSIVE, ok = true;
-    pthread_mutex_lock(&f->vfs->lock);
-    for (int i = first; (flags & SQLITE_SHM_LOCK) && i < first + n; i++)
-        ok = ok && slot_is_free(f, i, alone);
-    for (int i = first; ok && i < first + n; i++) {
-        if (flags & SQLITE_SHM_LOCK)
-            take_slot(f, i, alone);
-        else
+    for (int i = first; i < first + n; i++) {
+        ok = ok && (!(flags & SQLITE_SHM_LOCK) || slot_is_free(f, i, alone));
+        if (flags & SQLITE_SHM_UNLOCK)
             leave_slot(f, i);
     }
-    pthread_mutex_unlock(&f->vfs->lock);
+    for (int i = first; ok && (flags & SQLITE_SHM_LOCK) && i < first + n; i++)
+        take_slot(f, i, alone);
     return ok ? SQLITE_OK : SQLITE_BUSY;
 }
 
@@ -268,20 +240,17 @@ static void shm_barrier(sqlite3_file *base)
 
 static int shm_unmap(sqlite3_file *base, int delete)
 {
+    (void)delete;
     struct vfs_file *f = file_of(base);
     struct shared *s = f->shared;
-    (void)delete;
-    pthread_mutex_lock(&f->vfs->lock);
     for (int i = 0; i < SQLITE_SHM_NLOCK; i++)
         leave_slot(f, i);
-    if (f->mapped && --s->mapped == 0) {
-        for (int i = 0; i < REGIONS_MAX; i++) {
-            free(s->regions[i]);
-            s->regions[i] = NULL;
-        }
+    s->mapped -= f->mapped;
+    for (int i = 0; !s->mapped && i < REGIONS_MAX; i++) {
+        free(s->regions[i]);
+        s->regions[i] = NULL;
     }
     f->mapped = false;
-    pthread_mutex_unlock(&f->vfs->lock);
     return SQLITE_OK;
 }
 
@@ -289,32 +258,28 @@ static int shm_unmap(sqlite3_file *base, int delete)
 
 static struct shared *share(struct disk_vfs *v, const char *path)
 {
-    struct shared *s;
-    pthread_mutex_lock(&v->lock);
-    for (s = v->all; s && strcmp(s->path, path) != 0; s = s->next)
-        continue;
+    struct shared *s = v->all;
+    while (s && strcmp(s->path, path) != 0)
+        s = s->next;
     if (!s) {
         s = mem_alloc(sizeof *s);
         *s = (struct shared){.next = v->all, .path = mem_dup(path)};
         v->all = s;
     }
     s->connections++;
-    pthread_mutex_unlock(&v->lock);
     return s;
 }
 
 static void leave(struct disk_vfs *v, struct shared *s)
 {
-    pthread_mutex_lock(&v->lock);
-    if (--s->connections == 0) {
-        struct shared **at = &v->all;
-        while (*at != s)
-            at = &(*at)->next;
-        *at = s->next;
-        free(s->path);
-        free(s);
-    }
-    pthread_mutex_unlock(&v->lock);
+    struct shared **at = &v->all;
+    if (--s->connections)
+        return;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    free(s->path);
+    free(s);
 }
 
 static int file_close(sqlite3_file *base)
@@ -324,8 +289,6 @@ static int file_close(sqlite3_file *base)
     (void)shm_unmap(base, 0);
     (void)file_unlock(base, SQLITE_LOCK_NONE);
     (void)v->io->file->close(v->io, f->fd);
-    if (f->delete_on_close)
-        (void)v->io->dir->unlink(v->io, f->path);
     leave(v, f->shared);
     return SQLITE_OK;
 }
@@ -334,7 +297,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *file, int
 {
     static const sqlite3_io_methods methods = {
         2, file_close, file_read, file_write, file_truncate, file_sync, file_size, file_lock, file_unlock, file_check_reserved,
-        file_control, file_sector, file_traits, shm_map, shm_lock, shm_barrier, shm_unmap, NULL, NULL};
+        file_control, NULL, file_traits, shm_map, shm_lock, shm_barrier, shm_unmap, NULL, NULL};
     struct disk_vfs *v = vfs_of(base);
     struct vfs_file *f = file_of(file);
     if (!path)
@@ -351,7 +314,6 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *file, int
     }
     snprintf(f->path, sizeof f->path, "%s", path);
     f->fd = fd;
-    f->delete_on_close = flags & SQLITE_OPEN_DELETEONCLOSE;
     f->sync_folder = (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL));
     f->shared = share(v, path);
     f->base.pMethods = &methods;
@@ -364,10 +326,8 @@ static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_folder)
 {
     struct disk_vfs *v = vfs_of(base);
     int rc = v->io->dir->unlink(v->io, path);
-    if (rc < 0) {
-        v->last_errno = -rc;
-        return rc == -ENOENT ? SQLITE_IOERR_DELETE_NOENT : SQLITE_IOERR_DELETE;
-    }
+    if (rc < 0)
+        return failed(v, rc, rc == -ENOENT ? SQLITE_IOERR_DELETE_NOENT : SQLITE_IOERR_DELETE);
     return sync_folder ? sync_folder_of(v, path) : SQLITE_OK;
 }
 
@@ -391,32 +351,11 @@ static int vfs_full_path(sqlite3_vfs *base, const char *path, int n, char *out)
 
 /* ---- the world ---- */
 
-static int vfs_random(sqlite3_vfs *base, int n, char *p)
-{
-    struct disk_vfs *v = vfs_of(base);
-    return v->io->world->random(v->io, p, (size_t)n) == 0 ? n : 0;
-}
-
 static int vfs_sleep(sqlite3_vfs *base, int us)
 {
     struct disk_vfs *v = vfs_of(base);
     v->io->world->sleep_us(v->io, (uint64_t)us);
     return us;
-}
-
-static int vfs_now_ms(sqlite3_vfs *base, sqlite3_int64 *ret)
-{
-    struct disk_vfs *v = vfs_of(base);
-    *ret = (sqlite3_int64)(v->io->world->now_us(v->io) / 1000) + INT64_C(210866760000000); /* 1970 as a Julian day */
-    return SQLITE_OK;
-}
-
-static int vfs_now(sqlite3_vfs *base, double *ret)
-{
-    sqlite3_int64 ms;
-    (void)vfs_now_ms(base, &ms);
-    *ret = (double)ms / 86400000.0;
-    return SQLITE_OK;
 }
 
 static int vfs_last_error(sqlite3_vfs *base, int n, char *out)
@@ -437,11 +376,10 @@ struct disk_vfs *disk_vfs_new(struct disk *d)
     struct disk_vfs *v = mem_alloc(sizeof *v);
     *v = (struct disk_vfs){.system = sqlite3_vfs_find("unix"), .disk = d, .io = disk_io(d)};
     size_t own = sizeof(struct vfs_file), theirs = (size_t)v->system->szOsFile;
-    v->base = (sqlite3_vfs){.iVersion = 2, .szOsFile = (int)(own > theirs ? own : theirs), .mxPathname = PATH_MAX_BYTES,
+    v->base = (sqlite3_vfs){.iVersion = 1, .szOsFile = (int)(own > theirs ? own : theirs), .mxPathname = PATH_MAX_BYTES,
                             .zName = "disk", .xOpen = vfs_open, .xDelete = vfs_delete, .xAccess = vfs_access,
-                            .xFullPathname = vfs_full_path, .xRandomness = vfs_random, .xSleep = vfs_sleep,
-                            .xCurrentTime = vfs_now, .xGetLastError = vfs_last_error, .xCurrentTimeInt64 = vfs_now_ms};
-    pthread_mutex_init(&v->lock, NULL);
+                            .xFullPathname = vfs_full_path, .xRandomness = v->system->xRandomness, .xSleep = vfs_sleep,
+                            .xCurrentTime = v->system->xCurrentTime, .xGetLastError = vfs_last_error};
     if (sqlite3_vfs_register(&v->base, 1) != SQLITE_OK || sqlite3_auto_extension((void (*)(void))short_log) != SQLITE_OK)
         abort();
     return v;
@@ -450,15 +388,12 @@ struct disk_vfs *disk_vfs_new(struct disk *d)
 void disk_vfs_free(struct disk_vfs **at)
 {
     struct disk_vfs *v = *at;
-    if (!v)
-        return;
     if (v->all) {
         fprintf(stderr, "a database was left open: %s\n", v->all->path);
         abort();
     }
     (void)sqlite3_cancel_auto_extension((void (*)(void))short_log);
     sqlite3_vfs_unregister(&v->base);
-    pthread_mutex_destroy(&v->lock);
     free(v);
     *at = NULL;
 }

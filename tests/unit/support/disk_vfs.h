@@ -6,7 +6,7 @@
  * Otherwise than there, a folder that cannot be synced and a name that cannot be looked up are errors.
  * A name without a folder lies in /disk. Temporary files without a name are the system's. Checkpoints come
  * every few pages, so that short tests come to them.
- * Threads: any. Life: disk_vfs_new, the default VFS from here -> connections -> disk_vfs_free, with no connection left. */
+ * Threads: one at a time. Life: disk_vfs_new, the default VFS from here -> connections -> disk_vfs_free, with no connection left. */
 #pragma once
 #include "tests/unit/support/disk.h"
 
