@@ -63,18 +63,32 @@ static void run_close(struct run *r)
     disk_free(&r->disk);
 }
 
+static bool begin(struct run *r, struct stager **ret, struct err *err)
+{
+    struct world *w = &r->w;
+    struct journal_opts o = world_journal(w, disk_io(r->disk));
+    struct stager_opts so = {.config = &w->config, .data_dir = w->dir.path, .io = disk_io(r->disk)};
+    if (!journal_open(&o, &w->journal, err) || !store_open_dir(disk_io(r->disk), w->objects_dir, &w->store, err))
+        return false;
+    so.journal = w->journal;
+    so.store = w->store;
+    return stager_new(&so, ret, err);
+}
+
+static void end(struct run *r, struct stager **s)
+{
+    stager_free(s);
+    store_close(&r->w.store);
+    journal_close(&r->w.journal);
+}
+
 /* One process: its entries, staged in two cuts, and some that are left to the next one; without groups, all that is left.
  * false: something failed. */
 static bool live(struct run *r, unsigned groups, struct err *err)
 {
     struct world *w = &r->w;
     struct stager *s = NULL;
-    struct journal_opts o = world_journal(w, disk_io(r->disk));
-    struct stager_opts so = {.config = &w->config, .data_dir = w->dir.path, .io = disk_io(r->disk)};
-    bool ok = journal_open(&o, &w->journal, err) && store_open_dir(disk_io(r->disk), w->objects_dir, &w->store, err);
-    so.journal = w->journal;
-    so.store = w->store;
-    ok = ok && stager_new(&so, &s, err);
+    bool ok = begin(r, &s, err);
     for (unsigned g = 0; ok && g < groups; g++) {
         for (unsigned i = 0; i < GROUP; i++)
             world_load(w, r->next++);
@@ -85,9 +99,7 @@ static bool live(struct run *r, unsigned groups, struct err *err)
         world_load(w, r->next++);
     if (ok && !groups)
         ok = stager_drain(s, err);
-    stager_free(&s);
-    store_close(&w->store);
-    journal_close(&w->journal);
+    end(r, &s);
     return ok;
 }
 
@@ -245,7 +257,7 @@ START_TEST(every_operation)
     const struct plan *p = &plans[_i];
     bool every = getenv("EVERY") != NULL;
     uint64_t seed = check_seed(), random = seed, quiet = 0, tried = 0;
-    for (uint64_t n = 1; quiet < 4; n += every ? 1 : 1 + check_random(&random) % 56) {
+    for (uint64_t n = 1; quiet < 4; n += every ? 1 : 1 + check_random(&random) % 72) {
         quiet = try_at(p, n, seed + n) ? 0 : quiet + 1;
         tried++;
     }
@@ -254,9 +266,116 @@ START_TEST(every_operation)
 }
 END_TEST
 
+/* ---- dead letters tried again ---- */
+
+static bool count_key(void *ctx, const char *key)
+{
+    (void)key;
+    ++*(int64_t *)ctx;
+    return true;
+}
+
+/* One process that tries all letters again. */
+static bool retry(struct run *r, struct err *err)
+{
+    struct stager *s = NULL;
+    uint64_t fixed, still;
+    bool ok = begin(r, &s, err) && (stager_retry_dead(s, SPAN_LIT("acme"), 0, &fixed, &still, err) ||
+                                    stager_retry_dead(s, SPAN_LIT("acme"), 0, &fixed, &still, err));
+    end(r, &s);
+    return ok;
+}
+
+/* What state.db says, but for the journal's name and for times; the store has as many objects, and the rows that they should. */
+static void dump(struct run *r, struct buf *out)
+{
+    static const char *const sqls[] = {
+        "SELECT source || ' ' || tbl || ' ' || lane || ' ' || first || '-' || last || ' ' || rows || ' ' || published FROM objects"
+        " ORDER BY 1",
+        "SELECT source || ' ' || tbl || ' ' || substr(entry, instr(entry, '/')) || ' ' || item || ' ' || reason || ' ' || alone"
+        " FROM dead ORDER BY 1",
+        "SELECT source || ' ' || staged || ' ' || ignored || ' ' || dead || ' ' || rows_staged || ' ' || rows_dead FROM books"
+        " ORDER BY 1",
+    };
+    static const char *const lanes[] = {"events", "backfill", "replay-events", "replay-backfill"};
+    struct state state;
+    struct stager *s = NULL;
+    struct err err;
+    int64_t objects = 0, recorded, rows, lines = 0;
+    ck_assert_msg(begin(r, &s, &err) && state_open(&state, r->w.dir.path, true, &err), "%s", err.msg);
+    for (int i = 0; i < CHECK_ROWS(sqls); i++) {
+        sqlite3_stmt *st;
+        bool row = true;
+        ck_assert_msg(db_prepare(&state.db, &st, sqls[i], &err), "%s", err.msg);
+        while (db_step(&state.db, st, &row, &err) && row) {
+            buf_adds(out, db_col(st, 0));
+            buf_addc(out, '\n');
+        }
+        sqlite3_finalize(st);
+    }
+    ck_assert(r->w.store->ops->list(r->w.store, "", count_key, &objects, &err));
+    ck_assert(db_int(&state.db, &recorded, 0, &err, "SELECT count(*) FROM objects", ""));
+    ck_assert(db_int(&state.db, &rows, 0, &err, "SELECT sum(rows) FROM objects", ""));
+    for (int i = 0; i < CHECK_ROWS(lanes); i++) {
+        struct lines staged;
+        (void)world_staged(&r->w, lanes[i], &staged);
+        lines += (int64_t)staged.n;
+        lines_release(&staged);
+    }
+    ck_assert_int_eq(objects, recorded);
+    ck_assert_int_eq(lines, rows);
+    state_close(&state);
+    end(r, &s);
+}
+
+/* false: it came to no fault. n 0: nothing fails; what came out goes to want. */
+static bool try_retry_at(const struct plan *p, uint64_t n, uint64_t seed, struct buf *want)
+{
+    struct run r;
+    struct err err;
+    struct buf got = {0};
+    run_open(&r, seed);
+    (void)snprintf(trying, sizeof(trying), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n, (unsigned long long)seed);
+    ck_assert_msg(live(&r, 1, &err) && live(&r, 0, &err), "%s", err.msg);
+    world_manifest(&r.w, MANIFEST_FIXED);
+    disk_fail_at(r.disk, n, p->fault, p->all_after);
+    bool ok = retry(&r, &err), failed = disk_failed(r.disk);
+    ck_assert_msg(ok || failed, "%s: %s", trying, err.msg);
+    if (p->ending == ENDS)
+        disk_restart(r.disk);
+    else
+        disk_cut_power(r.disk);
+    ck_assert_msg(retry(&r, &err), "%s: %s", trying, err.msg);
+    disk_cut_power(r.disk);
+    dump(&r, n ? &got : want);
+    ck_assert_msg(!n || span_eq(buf_span(&got), buf_span(want)), "%s:\n%.1500s\nand should be\n%.1500s", trying, buf_z(&got),
+                  buf_z(want));
+    buf_release(&got);
+    run_close(&r);
+    *trying = 0;
+    return failed;
+}
+
+START_TEST(every_operation_of_a_retry)
+{
+    const struct plan *p = &plans[_i];
+    bool every = getenv("EVERY") != NULL;
+    struct buf want = {0};
+    uint64_t seed = check_seed(), random = seed, quiet = 0, tried = 0;
+    (void)try_retry_at(p, 0, seed, &want);
+    for (uint64_t n = 1; quiet < 4; n += every ? 1 : 1 + check_random(&random) % 110) {
+        quiet = try_retry_at(p, n, seed + n, &want) ? 0 : quiet + 1;
+        tried++;
+    }
+    printf("%s: %llu runs\n", p->what, (unsigned long long)tried);
+    buf_release(&want);
+}
+END_TEST
+
 CHECK_SUITE("staging power", t)
 {
     tcase_set_timeout(t, 3600);
     tcase_add_checked_fixture(t, NULL, tell);
     tcase_add_loop_test(t, every_operation, 0, CHECK_ROWS(plans));
+    tcase_add_loop_test(t, every_operation_of_a_retry, 0, CHECK_ROWS(plans));
 }
