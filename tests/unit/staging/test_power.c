@@ -1,5 +1,5 @@
-/* Everything behind the journal, tried at every operation of journal, store and state.db: whatever fails, wherever the process ends
- * or the power is cut, after the next drain each entry of the journal is staged exactly once: its rows in whole objects whose
+/* Everything behind the journal, tried at every operation of journal, store and state.db: whatever fails, wherever the process
+ * ends or the power is cut, after the next drain each entry of the journal is staged exactly once: its rows in whole objects whose
  * ranges do not overlap, its dead letters, and one count in the books.
  *
  * EVERY=1 tries every operation, and more seeds of each power cut; without it some are left out, other ones each time. */
@@ -147,8 +147,8 @@ static bool note_letter(void *ctx, const struct entry *e, struct span table, uin
 static bool note_dead(void *ctx, const struct dead_letter *d)
 {
     char line[600];
-    int n = snprintf(line, sizeof(line), "%.*s %.*s %llu %.*s", SPAN_ARG(d->entry), SPAN_ARG(d->table), (unsigned long long)d->item,
-                     SPAN_ARG(d->reason));
+    int n = snprintf(line, sizeof(line), "%.*s %.*s %llu %.*s", SPAN_ARG(d->entry), SPAN_ARG(d->table),
+                     (unsigned long long)d->item, SPAN_ARG(d->reason));
     return lines_add(ctx, (struct span){line, (size_t)n}, NULL);
 }
 
@@ -223,7 +223,8 @@ static bool try_at(const struct plan *p, uint64_t n, uint64_t seed)
     struct err err;
     uint64_t random = seed;
     run_open(&r, seed);
-    (void)snprintf(trying, sizeof(trying), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n, (unsigned long long)seed);
+    (void)snprintf(trying, sizeof(trying), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n,
+             (unsigned long long)seed);
     if (check_random(&random) % 2) /* every other run begins with a state that is there */
         ck_assert_msg(live(&r, 1, &err), "%s", err.msg);
     disk_fail_at(r.disk, n, p->fault, p->all_after);
@@ -290,8 +291,8 @@ static bool retry(struct run *r, struct err *err)
 static void dump(struct run *r, struct buf *out)
 {
     static const char *const sqls[] = {
-        "SELECT source || ' ' || tbl || ' ' || lane || ' ' || first || '-' || last || ' ' || rows || ' ' || published FROM objects"
-        " ORDER BY 1",
+        "SELECT source || ' ' || tbl || ' ' || lane || ' ' || first || '-' || last || ' ' || rows || ' ' || published"
+        " FROM objects ORDER BY 1",
         "SELECT source || ' ' || tbl || ' ' || substr(entry, instr(entry, '/')) || ' ' || item || ' ' || reason || ' ' || alone"
         " FROM dead ORDER BY 1",
         "SELECT source || ' ' || staged || ' ' || ignored || ' ' || dead || ' ' || rows_staged || ' ' || rows_dead FROM books"
@@ -335,7 +336,8 @@ static bool try_retry_at(const struct plan *p, uint64_t n, uint64_t seed, struct
     struct err err;
     struct buf got = {0};
     run_open(&r, seed);
-    (void)snprintf(trying, sizeof(trying), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n, (unsigned long long)seed);
+    (void)snprintf(trying, sizeof(trying), "%s at operation %llu, seed %llu", p->what, (unsigned long long)n,
+             (unsigned long long)seed);
     ck_assert_msg(live(&r, 1, &err) && live(&r, 0, &err), "%s", err.msg);
     world_manifest(&r.w, MANIFEST_FIXED);
     disk_fail_at(r.disk, n, p->fault, p->all_after);

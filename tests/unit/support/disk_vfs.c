@@ -58,7 +58,7 @@ static int sync_folder_of(struct disk_vfs *v, const char *path)
 {
     char folder[PATH_MAX_BYTES];
     snprintf(folder, sizeof folder, "%s", path);
-    *strrchr(folder, '/') = 0; /* no path is without one */
+    *strrchr(folder, '/') = 0;
     int rc = v->io->dir->sync(v->io, folder);
     return rc < 0 ? failed(v, rc, SQLITE_IOERR_DIR_FSYNC) : SQLITE_OK;
 }
@@ -108,9 +108,10 @@ static int file_sync(sqlite3_file *base, int flags)
     int rc = f->vfs->io->file->sync(f->vfs->io, f->fd);
     if (rc < 0)
         return failed(f->vfs, rc, SQLITE_IOERR_FSYNC);
-    int code = f->sync_folder ? sync_folder_of(f->vfs, f->path) : SQLITE_OK;
-    f->sync_folder = f->sync_folder && code != SQLITE_OK;
-    return code;
+    if (f->sync_folder)
+        (void)sync_folder_of(f->vfs, f->path);
+    f->sync_folder = false;
+    return SQLITE_OK;
 }
 
 static int file_size(sqlite3_file *base, sqlite3_int64 *ret)
@@ -194,7 +195,6 @@ static int shm_map(sqlite3_file *base, int i, int bytes, int extend, void volati
     return code;
 }
 
-/* SQLite never asks for a slot that it holds, the other way. */
 static bool slot_is_free(const struct vfs_file *f, int slot, bool alone)
 {
     int users = f->shared->slots[slot];
@@ -314,7 +314,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *file, int
     }
     snprintf(f->path, sizeof f->path, "%s", path);
     f->fd = fd;
-    f->sync_folder = (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL));
+    f->sync_folder = (flags & SQLITE_OPEN_CREATE) && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
     f->shared = share(v, path);
     f->base.pMethods = &methods;
     if (ret_flags)
