@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define BUSY_MS 10000
 
@@ -40,7 +39,13 @@ static bool open_at(struct db *db, const char *path, int flags, struct err *err)
 {
     int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
-        fail(db, code, path, err);
+        int sys = db->handle ? sqlite3_system_errno(db->handle) : 0;
+        if (code == SQLITE_CANTOPEN && sys == ENOENT) {
+            errno = sys;
+            err_sys(err, ERR_INPUT, "cannot open %s", path);
+        } else {
+            fail(db, code, path, err);
+        }
         db_close(db);
         return false;
     }
@@ -79,13 +84,22 @@ static bool set_wal_in_turn(struct db *db, struct err *err)
     return true;
 }
 
+/* Made by us first, so that it is never readable by others, whatever the umask. By mknod, since to
+ * close a descriptor of it would drop the locks that other connections of this process hold.
+ * A VFS that is not the system's has files of its own. */
+static bool make_private(const char *path, struct err *err)
+{
+    const sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    if (!vfs || strncmp(vfs->zName, "unix", 4) != 0 || mknod(path, S_IFREG | 0600, 0) == 0 || errno == EEXIST)
+        return true;
+    return err_sys(err, ERR_DURABLE, "cannot make %s", path);
+}
+
 bool db_open(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
-    /* Made by us first, so that it is never readable by others, whatever the umask. By mknod, since to
-     * close a descriptor of it would drop the locks that other connections of this process hold. */
-    if (mknod(path, S_IFREG | 0600, 0) != 0 && errno != EEXIST)
-        return err_sys(err, ERR_DURABLE, "cannot make %s", path);
+    if (!make_private(path, err))
+        return false;
     if (!open_at(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err))
         return false;
     if (set_wal_in_turn(db, err) && db_exec(db, "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
@@ -98,9 +112,14 @@ bool db_open(struct db *db, const char *path, struct err *err)
 bool db_open_readonly(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
-    if (access(path, F_OK) != 0)
-        return err_sys(err, ERR_INPUT, "cannot open %s", path);
     return open_at(db, path, SQLITE_OPEN_READONLY, err);
+}
+
+bool db_exists(const char *path)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    int there = 0;
+    return vfs && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK && there;
 }
 
 void db_close(struct db *db)

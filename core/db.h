@@ -19,6 +19,7 @@ struct db {
 
 bool db_open(struct db *db, const char *path, struct err *err);          /* creates it, mode 0600 */
 bool db_open_readonly(struct db *db, const char *path, struct err *err); /* sees a live WAL */
+bool db_exists(const char *path);                                        /* an empty file is not there */
 void db_close(struct db *db);                                            /* accepts a zeroed db */
 bool db_exec(struct db *db, const char *sql, struct err *err);           /* one or several statements */
 bool db_run(struct db *db, struct err *err, const char *sql, const char *binds, ...); /* no rows expected */

@@ -92,17 +92,19 @@ static bool scan_newest(struct lane *l, int fd, const struct segment *s, uint64_
     return ok;
 }
 
-static bool cut_tail(struct lane *l, const char *path, uint64_t end, struct err *err)
+/* Cuts what is torn, and makes the rest durable: a process that died between a write and its sync left entries that only the
+ * kernel's memory has. They are given out from now on, so they must not go any more. */
+static bool settle_tail(struct lane *l, const char *path, uint64_t end, bool torn, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
     int fd = io->file->open(io, path, O_RDWR, 0);
-    int rc = fd < 0 ? fd : io->file->truncate(io, fd, end);
+    int rc = fd < 0 ? fd : torn ? io->file->truncate(io, fd, end) : 0;
     if (rc >= 0)
         rc = io->file->sync(io, fd);
     if (fd >= 0)
         io->file->close(io, fd);
     errno = -rc;
-    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot cut the torn end of %s", path) : true;
+    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot %s %s", torn ? "cut the torn end of" : "sync", path) : true;
 }
 
 static bool repair_newest(struct lane *l, int fd, const char *path, uint64_t size, struct segment *s, struct err *err)
@@ -112,7 +114,8 @@ static bool repair_newest(struct lane *l, int fd, const char *path, uint64_t siz
         return false;
     atomic_fetch_add(&l->torn_bytes, torn);
     /* Room that was taken ahead goes with what is torn. */
-    if (size > s->bytes && !l->journal->opts.readonly && !cut_tail(l, path, s->bytes, err))
+    bool longer = size > s->bytes;
+    if (!l->journal->opts.readonly && (longer || s->bytes > SEGMENT_HEAD) && !settle_tail(l, path, s->bytes, longer, err))
         return false;
     l->next_seq = last + 1;
     return true;
@@ -157,7 +160,7 @@ static bool trim_older(struct lane *l, int fd, const char *path, uint64_t size, 
     if (torn || end == size)
         return true;
     s->bytes = end;
-    return cut_tail(l, path, end, err);
+    return settle_tail(l, path, end, true, err);
 }
 
 static bool open_segment(struct lane *l, uint64_t first, bool newest, struct err *err)

@@ -1,6 +1,5 @@
 #include "staging/state.h"
 #include <stdio.h>
-#include <unistd.h>
 
 #define SCHEMA_VERSION 1
 
@@ -66,7 +65,7 @@ static bool open_file(struct state *s, const char *path, bool readonly, struct e
 {
     if (!readonly)
         return db_open(&s->db, path, err);
-    if (access(path, F_OK) != 0)
+    if (!db_exists(path))
         return open_empty(s, err);
     return db_open_readonly(&s->db, path, err);
 }

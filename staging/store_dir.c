@@ -264,12 +264,17 @@ struct listing {
     char *key; /* STORE_KEY_MAX + 1 */
 };
 
-static bool is_dir(const struct io *io, const char *path)
+/* A folder that cannot be looked at is an error: a list without it would say that nothing is there. */
+static bool is_dir(const struct io *io, const char *path, bool *ret, struct err *err)
 {
-    int fd = io->file->open(io, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int fd;
+    do
+        fd = io->file->open(io, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    while (fd == -EINTR);
     if (fd >= 0)
         (void)io->file->close(io, fd);
-    return fd >= 0;
+    *ret = fd >= 0;
+    return fd >= 0 || fd == -ENOTDIR || fd == -ENOENT || fd == -ELOOP || failed(err, ERR_INPUT, fd, "cannot look at", path);
 }
 
 static void add_name(void *ctx, const char *name)
@@ -322,9 +327,12 @@ static bool open_level(struct listing *l, size_t key_n, struct err *err)
             continue;
         memcpy(l->key + key_n, name, strlen(name) + 1);
         char *path = path_of(l->d, l->key);
-        if (path && is_dir(io, path))
-            memcpy(name + strlen(name), "/", 2);
+        bool inner = false, ok = path ? is_dir(io, path, &inner, err) : err_set(err, ERR_NOMEM, "out of memory for a path");
         free(path);
+        if (!ok)
+            return false;
+        if (inner)
+            memcpy(name + strlen(name), "/", 2);
     }
     if (!buf_ok(&v->at) || !buf_ok(&v->text))
         return err_set(err, ERR_NOMEM, "out of memory for a list of objects");

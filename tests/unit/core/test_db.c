@@ -1,5 +1,6 @@
 #include "core/db.h"
 #include "tests/unit/check_main.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -215,9 +216,12 @@ START_TEST(what_is_no_database_is_told)
     ck_assert(!db_int(&none, &v, 0, &err, "SELECT count(*) FROM sqlite_master", ""));
     ck_assert_int_eq(err.cls, ERR_INPUT);
     db_close(&none);
+    ck_assert(db_exists(other));
     snprintf(other, sizeof other, "%s/absent", dir);
+    ck_assert(!db_exists(other));
     ck_assert(!db_open_readonly(&none, other, &err));
     ck_assert_int_eq(err.cls, ERR_INPUT);
+    ck_assert_msg(strstr(err.msg, strerror(ENOENT)) != NULL, "%s", err.msg);
     ck_assert_int_ne(access(other, F_OK), 0);
     snprintf(other, sizeof other, "%s/absent/db", dir);
     ck_assert(!db_open(&none, other, &err));

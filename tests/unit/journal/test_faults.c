@@ -216,8 +216,32 @@ START_TEST(what_cannot_be_cut_is_hidden)
 }
 END_TEST
 
+/* The process ended between a write and its sync: the next one finds the entry, gives it out, and so must keep it. */
+START_TEST(what_was_found_is_kept)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct disk *d = disk_new(seed);
+        struct journal *j = open_or_fail(d);
+        uint64_t seq, numbers[8];
+        ck_assert(append(j, 0, &seq));
+        disk_fail_at(d, 2, DISK_END, false); /* the write, then its sync */
+        ck_assert(!append(j, 1, &seq));
+        journal_close(&j);
+        disk_restart(d);
+        j = open_or_fail(d);
+        ck_assert_uint_eq(lane_durable(journal_lane(j, LANE_EVENTS)), 2);
+        journal_close(&j);
+        disk_cut_power(d);
+        ck_assert_uint_eq(read_numbers(j = open_or_fail(d), 1, numbers, 8, NULL), 2);
+        journal_close(&j);
+        disk_free(&d);
+    }
+}
+END_TEST
+
 CHECK_SUITE("journal faults", t)
 {
+    tcase_add_test(t, what_was_found_is_kept);
     tcase_add_loop_test(t, every_operation_may_fail, 0, CHECK_ROWS(plans));
     tcase_add_test(t, the_power_may_be_cut_at_every_operation);
     tcase_add_test(t, a_failed_sync_ends_its_segment);

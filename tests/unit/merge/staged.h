@@ -13,17 +13,21 @@ struct staged {
     struct config config;
     struct merger *merger;
     struct merge_counts counts;
+    const struct io *io;
+    unsigned written;
 };
 
-static inline void staged_init(struct staged *s)
+/* The world is there; the store is in `dir`. */
+static inline void staged_configure(struct staged *s, const struct io *io, const char *dir)
 {
     struct err err = {0};
-    world_init(&s->w);
     s->merger = NULL;
+    s->written = 0;
+    s->io = io;
     s->w.manifest.tables = &s->w.rule;
     s->w.manifest.n_tables = 1;
-    snprintf(s->store_dir, sizeof(s->store_dir), "%s/objects", s->w.dir);
-    ck_assert_msg(store_open_dir(io_posix(), s->store_dir, &s->store, &err), "%s", err.msg);
+    snprintf(s->store_dir, sizeof(s->store_dir), "%s/objects", dir);
+    ck_assert_msg(store_open_dir(io, s->store_dir, &s->store, &err), "%s", err.msg);
     s->config = (struct config){.sources = &s->w.source,
                                 .n_sources = 1,
                                 .merge_db = s->w.path,
@@ -31,10 +35,16 @@ static inline void staged_init(struct staged *s)
                                 .objects_dir = s->store_dir};
 }
 
+static inline void staged_init(struct staged *s)
+{
+    world_init(&s->w);
+    staged_configure(s, io_posix(), s->w.dir);
+}
+
 static inline void staged_start(struct staged *s)
 {
     struct err err = {0};
-    struct merger_opts o = {.config = &s->config, .store = s->store, .io = io_posix()};
+    struct merger_opts o = {.config = &s->config, .store = s->store, .io = s->io};
     ck_assert_msg(merger_new(&o, &s->merger, &err), "%s", err.msg);
 }
 
@@ -63,7 +73,9 @@ static inline void staged_write(struct staged *s, const char *key, struct span t
     ck_assert_ptr_nonnull(p);
     size_t n = ZSTD_compress(p, cap, text.p, text.n, 1);
     ck_assert(!ZSTD_isError(n) && n > cut);
-    ck_assert_msg(s->store->ops->create(s->store, "w", &writer, &err), "%s", err.msg);
+    char name[32];
+    snprintf(name, sizeof(name), "w%u", s->written++);
+    ck_assert_msg(s->store->ops->create(s->store, name, &writer, &err), "%s", err.msg);
     ck_assert_msg(s->store->ops->write(writer, span_make(p, n - cut), &err), "%s", err.msg);
     ck_assert_msg(s->store->ops->commit(&writer, key, &err), "%s", err.msg);
     free(p);

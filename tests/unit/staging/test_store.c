@@ -1,6 +1,7 @@
 /* The directory as an object store: names, provisional objects, order, lines, damage. */
 #include "faulty.h"
 #include "staging/store.h"
+#include "tests/unit/support/disk.h"
 #include <check.h>
 #include <sys/stat.h>
 #include <zstd.h>
@@ -295,6 +296,33 @@ START_TEST(a_reader_may_stop_with_its_own_error)
 }
 END_TEST
 
+/* A folder that cannot be looked at must not read as one that is not there. */
+START_TEST(a_list_is_whole_or_fails)
+{
+    struct disk *d = disk_new(1);
+    struct store *s = NULL;
+    struct buf all = {0};
+    struct err err;
+    unsigned refused = 0;
+    ck_assert(store_open_dir(disk_io(d), "/disk/objects", &s, &err));
+    put(s, "a/t/dt=1/x.zst", "1");
+    put(s, "a/u/dt=1/x.zst", "2");
+    put(s, "b/t/dt=1/x.zst", "3");
+    for (uint64_t n = 1; n == 1 || disk_failed(d); n++) {
+        buf_clear(&all);
+        disk_fail_at(d, n, DISK_EIO, false);
+        if (s->ops->list(s, "", gather_key, &all, &err))
+            ck_assert_str_eq(buf_z(&all), "a/t/dt=1/x.zst\na/u/dt=1/x.zst\nb/t/dt=1/x.zst\n");
+        else
+            refused++;
+    }
+    ck_assert_uint_gt(refused, 12);
+    buf_release(&all);
+    store_close(&s);
+    disk_free(&d);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store");
@@ -309,6 +337,7 @@ int main(void)
     tcase_add_loop_test(tc, every_operation_may_fail, 0, 3);
     tcase_add_test(tc, names_round_trip);
     tcase_add_loop_test(tc, other_names_are_refused, 0, sizeof(no_names) / sizeof(no_names[0]));
+    tcase_add_test(tc, a_list_is_whole_or_fails);
     tcase_add_test(tc, lines_cross_frames);
     tcase_add_test(tc, a_reader_may_stop_with_its_own_error);
     suite_add_tcase(suite, tc);

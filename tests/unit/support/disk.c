@@ -100,6 +100,16 @@ static bool lies_in(const char *path, const char *folder)
     return strncmp(path, folder, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
 }
 
+/* Whether the folder that a path lies in is there. */
+static bool has_folder(const struct names *names, const char *path)
+{
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    *slash = 0;
+    return slash == folder || find(names, folder);
+}
+
 static void free_names(struct names *names)
 {
     for (size_t i = 0; i < names->n; i++)
@@ -199,8 +209,10 @@ static int disk_open(const struct io *io, const char *path, int flags, unsigned 
     pthread_mutex_lock(&d->lock);
     struct name *name = find(&d->now, path);
     int rc = turn(d), fd = 0;
-    if (rc == 0 && !name && !(flags & O_CREAT))
+    if (rc == 0 && !name && (!(flags & O_CREAT) || !has_folder(&d->now, path)))
         rc = -ENOENT;
+    if (rc == 0 && name && (flags & O_DIRECTORY) && !name->node->folder)
+        rc = -ENOTDIR;
     if (rc == 0 && name && (flags & O_CREAT) && (flags & O_EXCL))
         rc = -EEXIST;
     if (rc == 0) {
@@ -240,44 +252,34 @@ static ssize_t disk_pread(const struct io *io, int fd, void *p, size_t n, uint64
     return rc;
 }
 
-static ssize_t write_locked(struct disk *d, struct open_file *f, const void *p, size_t n)
+/* Under the lock. What fails may have written a part all the same. */
+static ssize_t write_at(struct disk *d, struct node *node, const void *p, size_t n, size_t at)
 {
     bool before = d->ended;
     ssize_t rc = turn(d);
     size_t wrote = rc == 0 ? n : 0;
     if (rc < 0 && !before && d->fault != DISK_EINTR && d->fault != DISK_ENOSPC)
         wrote = n / 2;
-    if (wrote) {
-        size_t at = f->append ? f->node->n : f->at;
-        put(f->node, at, p, wrote);
-        f->at = at + wrote;
-    }
-    if (rc == 0 || (!before && d->fault == DISK_SHORT && wrote))
-        rc = (ssize_t)wrote;
-    return rc;
+    if (wrote)
+        put(node, at, p, wrote);
+    return rc == 0 || (!before && d->fault == DISK_SHORT && wrote) ? (ssize_t)wrote : rc;
 }
 
 static ssize_t disk_write(const struct io *io, int fd, const void *p, size_t n)
 {
     struct disk *d = disk_of(io);
     pthread_mutex_lock(&d->lock);
-    ssize_t rc = write_locked(d, &d->files[fd - 1000], p, n);
+    struct open_file *f = &d->files[fd - 1000];
+    size_t at = f->append ? f->node->n : f->at;
+    ssize_t rc = write_at(d, f->node, p, n, at);
+    f->at = rc > 0 ? at + (size_t)rc : f->at;
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
 
 static ssize_t disk_pwrite(const struct io *io, int fd, const void *p, size_t n, uint64_t offset)
 {
-    struct disk *d = disk_of(io);
-    pthread_mutex_lock(&d->lock);
-    struct open_file *f = &d->files[fd - 1000];
-    bool append = f->append;
-    f->append = false;
-    f->at = (size_t)offset;
-    ssize_t rc = write_locked(d, f, p, n);
-    f->append = append;
-    pthread_mutex_unlock(&d->lock);
-    return rc;
+    return disk_write_at(disk_of(io), fd, p, n, offset);
 }
 
 static int disk_allocate(const struct io *io, int fd, uint64_t from, uint64_t n)
@@ -288,6 +290,14 @@ static int disk_allocate(const struct io *io, int fd, uint64_t from, uint64_t n)
     int rc = turn(d);
     if (rc == 0 && from + n > node->n)
         resize(node, (size_t)(from + n));
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
+ssize_t disk_write_at(struct disk *d, int fd, const void *p, size_t n, uint64_t offset)
+{
+    pthread_mutex_lock(&d->lock);
+    ssize_t rc = write_at(d, d->files[fd - 1000].node, p, n, (size_t)offset);
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
@@ -345,7 +355,7 @@ static int disk_rename(const struct io *io, const char *from, const char *to)
     pthread_mutex_lock(&d->lock);
     struct name *name = find(&d->now, from);
     int rc = turn(d);
-    if (rc == 0 && !name)
+    if (rc == 0 && (!name || !has_folder(&d->now, to)))
         rc = -ENOENT;
     if (rc == 0) {
         struct node *node = name->node;
@@ -375,6 +385,8 @@ static int disk_mkdir(const struct io *io, const char *path, unsigned mode)
     (void)mode;
     pthread_mutex_lock(&d->lock);
     int rc = turn(d);
+    if (rc == 0 && !has_folder(&d->now, path))
+        rc = -ENOENT;
     if (rc == 0 && !find(&d->now, path))
         change_name(d, path, new_node(d, true));
     pthread_mutex_unlock(&d->lock);
@@ -411,13 +423,17 @@ static int disk_sync_folder(const struct io *io, const char *path)
 static int disk_list(const struct io *io, const char *path, void (*each)(void *ctx, const char *name), void *ctx)
 {
     struct disk *d = disk_of(io);
+    char folder[512];
+    int n = snprintf(folder, sizeof folder, "%s", path);
+    if (n > 1 && folder[n - 1] == '/')
+        folder[--n] = 0;
     pthread_mutex_lock(&d->lock);
     int rc = turn(d);
-    if (rc == 0 && !find(&d->now, path))
+    if (rc == 0 && !find(&d->now, folder))
         rc = -ENOENT;
     for (size_t i = 0; rc == 0 && i < d->now.n; i++)
-        if (lies_in(d->now.list[i].path, path))
-            each(ctx, d->now.list[i].path + strlen(path) + 1);
+        if (lies_in(d->now.list[i].path, folder))
+            each(ctx, d->now.list[i].path + n + 1);
     pthread_mutex_unlock(&d->lock);
     return rc;
 }
@@ -537,6 +553,14 @@ uint64_t disk_operations(const struct disk *d)
     return d->count;
 }
 
+int disk_operation(struct disk *d)
+{
+    pthread_mutex_lock(&d->lock);
+    int rc = turn(d);
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
 void disk_restart(struct disk *d)
 {
     memset(d->files, 0, sizeof d->files);
@@ -559,11 +583,12 @@ static bool parents_there(const struct names *names, const char *path)
 {
     char folder[512];
     snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder || strcmp(path, "/disk") == 0)
-        return true;
-    *slash = 0;
-    return find(names, folder) && parents_there(names, folder);
+    for (char *slash; has_folder(names, folder); *slash = 0) {
+        slash = strrchr(folder, '/');
+        if (slash == folder)
+            return true;
+    }
+    return false;
 }
 
 void disk_cut_power(struct disk *d)
@@ -605,10 +630,13 @@ void disk_shorten(struct disk *d, const char *path, uint64_t n)
     resize(find(&d->now, path)->node, (size_t)n);
 }
 
-int64_t disk_size(const struct disk *d, const char *path)
+int64_t disk_size(struct disk *d, const char *path)
 {
+    pthread_mutex_lock(&d->lock);
     struct name *name = find(&d->now, path);
-    return name ? (int64_t)name->node->n : -1;
+    int64_t n = name ? (int64_t)name->node->n : -1;
+    pthread_mutex_unlock(&d->lock);
+    return n;
 }
 
 struct disk *disk_copy(const struct disk *d, uint64_t seed)

@@ -29,10 +29,14 @@ void disk_restart(struct disk *d);
 /* The machine after a power cut: as restart, with what was not synced dropped, kept or torn. */
 void disk_cut_power(struct disk *d);
 
+/* Beside struct io, for what writes at an offset, and for an operation that leaves nothing on the platter. */
+ssize_t disk_write_at(struct disk *d, int fd, const void *p, size_t n, uint64_t offset);
+int disk_operation(struct disk *d); /* 0 or -errno */
+
 void disk_set_free(struct disk *d, uint64_t bytes); /* what free_bytes says */
 void disk_flip(struct disk *d, const char *path, uint64_t offset, unsigned char mask);
 void disk_shorten(struct disk *d, const char *path, uint64_t n);
-int64_t disk_size(const struct disk *d, const char *path); /* -1: not there */
+int64_t disk_size(struct disk *d, const char *path); /* -1: not there */
 /* Another disk with the same files, as cp -r makes them: other inodes. */
 struct disk *disk_copy(const struct disk *d, uint64_t seed);
 size_t disk_names(const struct disk *d, const char *suffix, const char *ret[], size_t max); /* sorted; borrow the disk */
