@@ -28,7 +28,6 @@ struct parts {
 static void *stage(void *stager)
 {
     thread_name("stager");
-    thread_background();
     stager_run(stager);
     return NULL;
 }
@@ -36,7 +35,7 @@ static void *stage(void *stager)
 static void *merge(void *merger)
 {
     thread_name("merger");
-    thread_background();
+    thread_background(true);
     merger_run(merger);
     return NULL;
 }

@@ -1,17 +1,15 @@
 #include "core/thread.h"
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
-#define NICE 10 /* about a tenth of a core beside one thread of the usual priority */
+#include <sched.h>
 
 void thread_name(const char *name)
 {
     pthread_setname_np(pthread_self(), name);
 }
 
-void thread_background(void)
+void thread_background(bool on)
 {
-    /* On Linux a priority belongs to a thread. Where it is refused, the thread works on as before. */
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+    /* On Linux a policy belongs to a thread. Where it is refused, the thread works on as before. */
+    const struct sched_param none = {0};
+    (void)sched_setscheduler(0, on ? SCHED_IDLE : SCHED_OTHER, &none);
 }

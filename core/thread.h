@@ -1,7 +1,9 @@
 /* thread: what a thread says of itself. Threads: each for itself. */
 #pragma once
+#include <stdbool.h>
 
 /* The name that top, ps and debuggers show; at most 15 characters. */
 void thread_name(const char *name);
-/* From here on this thread gets what the others leave: work that can wait takes no core from who is waiting for an answer. */
-void thread_background(void);
+/* true: this thread runs where a core has nothing else to do: work that can wait takes none from who is waiting for an answer.
+ * false: as every other. */
+void thread_background(bool on);

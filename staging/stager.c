@@ -11,6 +11,7 @@
  *      └──lane_reset────┴──────────────────────◀──repeat first..last─────────┘ */
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/thread.h"
 #include "staging/internal.h"
 #include "staging/pages.h"
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #define TEXT_MAX ((size_t)4 << 20)
 #define IGNORED_MAX ((size_t)1 << 20)
 #define CLEAN_US (UINT64_C(60) * 1000000)
+#define BEHIND UINT64_C(100000) /* entries */
 #define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
 #define WAIT_US (UINT64_C(100) * 1000)
 #define BACKOFF_MIN_US (UINT64_C(200) * 1000)
@@ -362,13 +364,26 @@ static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age,
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
 }
 
+/* Staging waits for who waits for an answer, but not for ever: when much is waiting for it, it works as the others do. */
+static void set_pace(struct stager *s, bool press)
+{
+    const struct lane_work *w = &s->lanes[LANE_EVENTS];
+    uint64_t durable = lane_durable(w->lane);
+    bool hurry = press || (durable > w->at && durable - w->at > BEHIND);
+    if (hurry != s->hurries)
+        thread_background(!hurry);
+    s->hurries = hurry;
+}
+
 static void clean(struct stager *s)
 {
     struct err err;
     uint64_t now = monotonic(s);
     bool press = now - s->looked_us >= PRESSED_US && pressed(s);
-    if (now - s->looked_us >= PRESSED_US)
+    if (now - s->looked_us >= PRESSED_US) {
         s->looked_us = now;
+        set_pace(s, press);
+    }
     if (now - s->cleaned_us < CLEAN_US && !press)
         return;
     static struct log_limit limit;
@@ -388,6 +403,7 @@ void stager_run(struct stager *s)
 {
     struct err err;
     bool swept = false;
+    thread_background(true);
     s->cleaned_us = monotonic(s);
     while (!atomic_load(&s->stop)) {
         bool worked = false;
