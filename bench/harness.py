@@ -30,6 +30,7 @@ sources:
 staging: {objects: {url: "file://./data/staging", cut_age: %(cut_age)s}}
 merge: {target: "%(merge)s", every: 1s}
 journal: {max: 60GiB}
+limits: {per_address: 0}
 """
 
 

@@ -40,7 +40,7 @@ struct producer {
     uint64_t n_idle;
     bool waits;
     uint64_t durable, body_bytes; /* entries and their bodies */
-    struct histogram latencies;
+    struct latencies latencies;
 };
 
 static void slot_done(struct ticket *t, const struct err *err)
@@ -52,7 +52,7 @@ static void slot_done(struct ticket *t, const struct err *err)
         die("an append failed: %s", err->msg);
     uint64_t took = now_ns() - s->began_ns;
     pthread_mutex_lock(&p->lock);
-    histogram_add(&p->latencies, took);
+    latencies_add(&p->latencies, took);
     p->durable++;
     s->next = p->idle;
     p->idle = s;
@@ -154,7 +154,7 @@ static void finish(struct producer *p, struct producer *all)
     pthread_join(p->thread, NULL);
     all->durable += p->durable;
     all->body_bytes += p->body_bytes;
-    histogram_merge(&all->latencies, &p->latencies);
+    latencies_merge(&all->latencies, &p->latencies);
     free(p->slots);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->freed);
@@ -186,7 +186,7 @@ static void write_entries(const struct options *o, struct journal *j, const stru
     printf("\"entries_per_second\": %.1f, \"bytes_per_second\": %.0f, \"batches_per_second\": %.1f, \"cpu_us_each\": %.2f, ",
            (double)all->durable / seconds, (double)bytes / seconds, (double)batches / seconds,
            (double)(cpu_ns() - cpu) / 1e3 / (double)(all->durable ? all->durable : 1));
-    histogram_print(&all->latencies);
+    latencies_print(&all->latencies);
     printf("}\n");
     free(producers);
 }

@@ -61,7 +61,7 @@ struct worker {
     uint64_t answered; /* all, also those before the counting */
     uint64_t errors, reconnects, bytes;
     uint64_t status[600];
-    struct histogram latencies;
+    struct latencies latencies;
 };
 
 static void connect_to(struct worker *w, struct connection *c)
@@ -209,7 +209,7 @@ static void answered(struct worker *w, struct connection *c)
     if (now >= w->count_from_ns && now < w->end_ns) {
         w->status[c->status]++;
         w->bytes += c->request->n;
-        histogram_add(&w->latencies, now - c->began_ns);
+        latencies_add(&w->latencies, now - c->began_ns);
     }
     if (c->ends || w->o->close) {
         w->reconnects++;
@@ -310,7 +310,7 @@ static void gather(struct worker *into, const struct worker *from)
     into->reconnects += from->reconnects;
     into->bytes += from->bytes;
     into->answered += from->answered;
-    histogram_merge(&into->latencies, &from->latencies);
+    latencies_merge(&into->latencies, &from->latencies);
 }
 
 static void print(const struct options *o, const struct worker *all, uint64_t ns)
@@ -320,7 +320,7 @@ static void print(const struct options *o, const struct worker *all, uint64_t ns
     printf("{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"bytes_per_second\": %.0f, ", (unsigned long long)n, seconds,
            (double)n / seconds, (double)all->bytes / seconds);
     printf("\"connections\": %llu, \"threads\": %llu, ", (unsigned long long)o->connections, (unsigned long long)o->threads);
-    histogram_print(&all->latencies);
+    latencies_print(&all->latencies);
     printf(", \"cpu_us_each\": %.2f, \"sent_in_all\": %llu, \"statuses\": {",
            (double)cpu_ns() / 1e3 / (double)(all->answered ? all->answered : 1), (unsigned long long)all->answered);
     const char *comma = "";

@@ -99,7 +99,7 @@ static uint64_t middle_of(size_t slot)
     return ((uint64_t)(slot - shift * 64) << shift) + ((UINT64_C(1) << shift) >> 1);
 }
 
-void histogram_add(struct histogram *h, uint64_t ns)
+void latencies_add(struct latencies *h, uint64_t ns)
 {
     h->count[slot_of(ns)]++;
     h->total++;
@@ -107,7 +107,7 @@ void histogram_add(struct histogram *h, uint64_t ns)
         h->max = ns;
 }
 
-void histogram_merge(struct histogram *into, const struct histogram *from)
+void latencies_merge(struct latencies *into, const struct latencies *from)
 {
     for (size_t i = 0; i < HISTOGRAM_SLOTS; i++)
         into->count[i] += from->count[i];
@@ -116,7 +116,7 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
         into->max = from->max;
 }
 
-uint64_t histogram_at(const struct histogram *h, double share)
+uint64_t latencies_at(const struct latencies *h, double share)
 {
     uint64_t wanted = (uint64_t)(share * (double)h->total + 0.5), below = 0;
     if (wanted == 0)
@@ -129,11 +129,11 @@ uint64_t histogram_at(const struct histogram *h, double share)
     return h->max;
 }
 
-void histogram_print(const struct histogram *h)
+void latencies_print(const struct latencies *h)
 {
     printf("\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f",
-           (double)histogram_at(h, 0.5) / 1e3, (double)histogram_at(h, 0.9) / 1e3, (double)histogram_at(h, 0.99) / 1e3,
-           (double)histogram_at(h, 0.999) / 1e3, (double)h->max / 1e3);
+           (double)latencies_at(h, 0.5) / 1e3, (double)latencies_at(h, 0.9) / 1e3, (double)latencies_at(h, 0.99) / 1e3,
+           (double)latencies_at(h, 0.999) / 1e3, (double)h->max / 1e3);
 }
 
 /* ---- requests ---- */

@@ -29,15 +29,15 @@ void bench_options(int argc, char **argv, const char *what, const struct bench_o
 
 /* ---- a log-linear histogram: 64 steps for each power of two, so a value is known to 1.6 % ---- */
 #define HISTOGRAM_SLOTS 2560 /* up to 2^45 ns, ten hours */
-struct histogram {
+struct latencies {
     uint64_t count[HISTOGRAM_SLOTS];
     uint64_t total, max;
 };
-void histogram_add(struct histogram *h, uint64_t ns);
-void histogram_merge(struct histogram *into, const struct histogram *from);
-uint64_t histogram_at(const struct histogram *h, double share); /* ns; the middle of its step, at most the largest seen */
+void latencies_add(struct latencies *h, uint64_t ns);
+void latencies_merge(struct latencies *into, const struct latencies *from);
+uint64_t latencies_at(const struct latencies *h, double share); /* ns; the middle of its step, at most the largest seen */
 /* "p50_us": …, "p90_us": …, "p99_us": …, "p999_us": …, "max_us": … on stdout. */
-void histogram_print(const struct histogram *h);
+void latencies_print(const struct latencies *h);
 
 /* ---- requests ---- */
 struct bench_request {

@@ -9,7 +9,7 @@ import time
 import uuid
 
 import payloads
-from harness import Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
+from harness import BenchError, Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
 
 _run = 0
 
@@ -278,6 +278,8 @@ def keepup_round(seconds):
         out["drained_s"] = time.monotonic() - began
     lag = [(t, v["waiting"] / max(1, rate)) for t, v in out["samples"]]
     middle, last = parts(lag, 1 / 3, 2 / 3, seconds), parts(lag, 2 / 3, 1, seconds)
+    if not middle or not last:
+        raise BenchError("keepup: the status came too rarely: %d times in %d s" % (len(lag), seconds))
     out.update(rate=rate, lag_middle_s=statistics.mean(middle), lag_last_s=statistics.mean(last),
                ok=all_stored(out["load"]) and out["load"]["rate"] >= 0.95 * rate)
     return out

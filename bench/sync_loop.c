@@ -49,7 +49,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < bytes; i++)
         block[i] = (char)(i * 2654435761u >> 13); /* nothing that a disk could make smaller */
-    static struct histogram syncs;
+    static struct latencies syncs;
     int fd = begin_file(dir, path, sizeof path);
     uint64_t begin = now_ns(), end = begin + ms * 1000000, size = 0, n = 0, over = begin;
     while (over < end) {
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
         if (fdatasync(fd) != 0)
             die("fdatasync failed");
         over = now_ns();
-        histogram_add(&syncs, over - before);
+        latencies_add(&syncs, over - before);
         size += bytes;
         n++;
     }
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
     double seconds = (double)(over - begin) / 1e9;
     printf("{\"bytes\": %llu, \"syncs\": %llu, \"seconds\": %.4f, \"syncs_per_second\": %.1f, \"bytes_per_second\": %.0f, ",
            (unsigned long long)bytes, (unsigned long long)n, seconds, (double)n / seconds, (double)(n * bytes) / seconds);
-    histogram_print(&syncs);
+    latencies_print(&syncs);
     printf("}\n");
     free(block);
     return 0;

@@ -70,7 +70,9 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
         if (!*ret_any)
             return true;
         lane_segment_path(r->lane, r->segment.first, path);
-        int fd = io->file->open(io, path, O_RDONLY, 0);
+        int fd = io->file->open(io, path, O_RDONLY | O_DIRECT, 0); /* it is read once, and was not written through the cache */
+        if (fd == -EINVAL)
+            fd = io->file->open(io, path, O_RDONLY, 0);
         if (fd == -ENOENT && tries < 100)
             continue;
         if (fd < 0) {

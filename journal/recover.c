@@ -45,7 +45,7 @@ bool lane_quarantine(struct lane *l, uint64_t first, int fd, uint64_t offset, ui
     window_init(&w, io, fd, 0); /* copied, not judged */
     const char *p = NULL;
     bool cut = false, ok = window_get(&w, offset, (size_t)n, &p, &cut, err);
-    size_t have = cut ? w.bytes.n : (size_t)n;
+    size_t have = cut ? window_have(&w, offset) : (size_t)n;
     ok = ok && io_write_file_atomic(io, path, 0600, (struct span){p, have}, err);
     window_release(&w);
     return ok;

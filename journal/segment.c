@@ -1,4 +1,5 @@
 #include "journal/segment.h"
+#include "journal/writer.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,30 +101,35 @@ bool entry_checks(const char *p, size_t whole, uint64_t salt)
 void window_init(struct window *w, const struct io *io, int fd, uint64_t salt)
 {
     *w = (struct window){.io = io, .fd = fd, .salt = salt, .limit = UINT64_MAX};
-    buf_init(&w->bytes, (size_t)LENGTH_MAX + WINDOW_BYTES);
 }
 
 void window_release(struct window *w)
 {
-    buf_release(&w->bytes);
+    free(w->bytes);
+    w->bytes = NULL;
+    w->n = w->cap = 0;
 }
 
-bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, bool *ret_short, struct err *err)
+size_t window_have(const struct window *w, uint64_t offset)
 {
-    *ret_short = false;
-    if (offset >= w->at && offset + n <= w->at + w->bytes.n) {
-        *ret = w->bytes.p + (offset - w->at);
+    return offset >= w->at && offset - w->at < w->n ? w->n - (size_t)(offset - w->at) : 0;
+}
+
+static bool make_room(struct window *w, size_t n, struct err *err)
+{
+    if (n <= w->cap)
         return true;
-    }
-    size_t want = n > WINDOW_BYTES ? n : WINDOW_BYTES;
-    uint64_t left = w->limit > offset ? w->limit - offset : 0;
-    want = left < want ? (size_t)left : want;
-    buf_clear(&w->bytes);
-    w->at = offset;
-    if (!buf_reserve(&w->bytes, want + 1))
-        return err_set(err, ERR_NOMEM, "no memory for an entry of %zu bytes", n);
-    while (w->bytes.n < want) {
-        ssize_t k = w->io->file->pread(w->io, w->fd, w->bytes.p + w->bytes.n, want - w->bytes.n, offset + w->bytes.n);
+    free(w->bytes);
+    w->bytes = aligned_alloc(WRITE_ALIGN, n);
+    w->cap = w->bytes ? n : 0;
+    return w->bytes || err_set(err, ERR_NOMEM, "no memory for %zu bytes of the journal", n);
+}
+
+/* Whole blocks from w->at on; an end within a block is the file's. */
+static bool read_blocks(struct window *w, size_t n, struct err *err)
+{
+    for (w->n = 0; w->n < n && w->n % WRITE_ALIGN == 0;) {
+        ssize_t k = w->io->file->pread(w->io, w->fd, w->bytes + w->n, n - w->n, w->at + w->n);
         if (k == -EINTR)
             continue;
         if (k < 0) {
@@ -132,10 +138,28 @@ bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, b
         }
         if (k == 0)
             break;
-        w->bytes.n += (size_t)k;
+        w->n += (size_t)k;
     }
-    *ret_short = w->bytes.n < n;
-    *ret = w->bytes.p;
+    return true;
+}
+
+bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, bool *ret_short, struct err *err)
+{
+    *ret_short = false;
+    if (window_have(w, offset) < n || !n) {
+        uint64_t left = w->limit > offset ? w->limit - offset : 0;
+        size_t want = n > WINDOW_BYTES ? n : WINDOW_BYTES, ahead = (size_t)(offset % WRITE_ALIGN);
+        want = left < want ? (size_t)left : want;
+        size_t whole = (ahead + want + WRITE_ALIGN - 1) / WRITE_ALIGN * WRITE_ALIGN;
+        w->n = 0;
+        w->at = offset - ahead;
+        if (!make_room(w, whole + WRITE_ALIGN, err) || (want && !read_blocks(w, whole, err)))
+            return false;
+        if (w->limit != UINT64_MAX && w->at + w->n > w->limit)
+            w->n = w->limit > w->at ? (size_t)(w->limit - w->at) : 0;
+        *ret_short = window_have(w, offset) < n;
+    }
+    *ret = w->bytes + (offset - w->at);
     return true;
 }
 
@@ -147,7 +171,7 @@ static bool entry_at(struct window *w, uint64_t offset, bool *ret_good, bool *re
     *ret_good = false;
     if (!window_get(w, offset, ENTRY_HEAD, &p, &cut, err))
         return false;
-    *ret_end = cut && w->bytes.n == 0;
+    *ret_end = cut && window_have(w, offset) == 0;
     if (cut || !entry_head_decode(p, &e->head))
         return true;
     size_t whole = ENTRY_HEAD + e->head.length;
@@ -168,7 +192,7 @@ static bool next_mark(struct window *w, uint64_t *offset, bool *ret_end, struct 
         bool cut;
         if (!window_get(w, *offset, WINDOW_BYTES, &p, &cut, err))
             return false;
-        size_t have = w->bytes.n - (size_t)(*offset - w->at);
+        size_t have = window_have(w, *offset);
         const char *at = have >= 4 ? memmem(p, have, mark, 4) : NULL;
         if (at) {
             *offset += (uint64_t)(at - p);
@@ -193,7 +217,7 @@ static bool rest_is_zero(struct window *w, uint64_t offset, bool *ret, struct er
         const char *p;
         if (!window_get(w, offset, WINDOW_BYTES, &p, &cut, err))
             return false;
-        size_t have = w->bytes.n - (size_t)(offset - w->at);
+        size_t have = window_have(w, offset);
         for (size_t i = 0; *ret && i < have; i += sizeof zeros)
             *ret = memcmp(p + i, zeros, have - i < sizeof zeros ? have - i : sizeof zeros) == 0;
         offset += have;

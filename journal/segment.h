@@ -29,17 +29,21 @@ void entry_head_encode(char *p, size_t whole, uint64_t seq, uint64_t received_us
 bool entry_head_decode(const char p[ENTRY_HEAD], struct entry_head *ret);
 bool entry_checks(const char *p, size_t whole, uint64_t salt); /* the checksum over head and fields */
 
-/* A file looked at through a buffer that grows to its largest entry. */
+/* A file looked at through a buffer that grows to its largest entry. Whole blocks are read into memory that begins at one, so
+ * that the file may be open past the page cache. */
 struct window {
     const struct io *io;
     int fd;
-    struct buf bytes;
-    uint64_t at; /* offset in the file of bytes.p[0] */
-    uint64_t salt; /* of the segment */
+    char *bytes; /* aligned */
+    size_t n, cap;
+    uint64_t at;    /* offset in the file of bytes[0] */
+    uint64_t salt;  /* of the segment */
     uint64_t limit; /* nothing behind it is looked at: of the segment that is being written, what is durable */
 };
 void window_init(struct window *w, const struct io *io, int fd, uint64_t salt);
 void window_release(struct window *w); /* not the fd */
+/* How many bytes from offset on are at hand. */
+size_t window_have(const struct window *w, uint64_t offset);
 /* *ret borrows n bytes at offset until the next call; *ret_short: the file ends before. */
 bool window_get(struct window *w, uint64_t offset, size_t n, const char **ret, bool *ret_short, struct err *err);
 

@@ -4,12 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGN ((size_t)4096) /* what O_DIRECT wants on any disk */
 #define BLOCK_BYTES ((size_t)512 << 10)
 
 static size_t align_up(size_t n)
 {
-    return (n + ALIGN - 1) & ~(ALIGN - 1);
+    return (n + WRITE_ALIGN - 1) & ~(WRITE_ALIGN - 1);
 }
 
 static bool fail(struct err *err, int rc, const char *what)
@@ -20,7 +19,7 @@ static bool fail(struct err *err, int rc, const char *what)
 
 bool writer_init(struct writer *w, const struct io *io, struct err *err)
 {
-    *w = (struct writer){.io = io, .fd = -1, .block = aligned_alloc(ALIGN, BLOCK_BYTES)};
+    *w = (struct writer){.io = io, .fd = -1, .block = aligned_alloc(WRITE_ALIGN, BLOCK_BYTES)};
     return w->block || err_set(err, ERR_NOMEM, "no memory for the journal's writer");
 }
 
@@ -40,7 +39,7 @@ static int put_blocks(struct writer *w, const char *p, size_t n, uint64_t offset
             continue;
         if (k < 0)
             return (int)k;
-        size_t whole = (size_t)k & ~(ALIGN - 1); /* goes on where a block begins */
+        size_t whole = (size_t)k & ~(WRITE_ALIGN - 1); /* goes on where a block begins */
         if (!whole && !again)
             return -ENOSPC;
         again = whole > 0;
@@ -68,7 +67,7 @@ static int append(struct writer *w, struct span bytes)
 {
     uint64_t at = w->written - w->tail;
     size_t have = w->tail;
-    take_room(w, w->written + bytes.n + ALIGN);
+    take_room(w, w->written + bytes.n + WRITE_ALIGN);
     for (struct span left = bytes; left.n;) {
         size_t n = left.n < BLOCK_BYTES - have ? left.n : BLOCK_BYTES - have;
         memcpy(w->block + have, left.p, n);
@@ -81,7 +80,7 @@ static int append(struct writer *w, struct span bytes)
         int rc = put_blocks(w, w->block, whole, at);
         if (rc < 0)
             return rc;
-        size_t full = have & ~(ALIGN - 1);
+        size_t full = have & ~(WRITE_ALIGN - 1);
         memmove(w->block, w->block + full, have - full);
         at += full;
         have -= full;

@@ -10,6 +10,7 @@
 #include "core/err.h"
 #include "core/io.h"
 
+#define WRITE_ALIGN ((size_t)4096) /* what O_DIRECT wants on any disk */
 #define ROOM_BYTES (UINT64_C(4) << 20) /* taken ahead at a time */
 
 struct writer {
