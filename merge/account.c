@@ -1,11 +1,10 @@
 #include "merge/account.h"
-#include "staging/pending.h"
+#include "staging/unpublished.h"
 
 struct adding {
     struct tables *tables;
     sqlite3_stmt *find; /* NULL: the target does not exist yet */
     uint64_t waiting, ahead, oldest_us;
-    bool pending;
     bool ok;
     struct err *err;
 };
@@ -19,7 +18,7 @@ static bool find(struct tables *t, sqlite3_stmt *st, struct span object, bool *r
 static bool prepare(struct tables *t, sqlite3_stmt **ret, struct err *err)
 {
     *ret = NULL;
-    return t->absent || db_prepare(&t->db, ret, "SELECT 1 FROM _sluice_inputs WHERE object = ?", err);
+    return t->absent || db_prepare(&t->db, ret, "SELECT rows FROM _sluice_inputs WHERE object = ?", err);
 }
 
 bool account_is_merged(struct tables *t, struct span object, bool *ret, struct err *err)
@@ -38,10 +37,19 @@ static bool add_object(void *ctx, const struct staged_object *o)
     struct adding *a = ctx;
     bool merged = false;
     a->ok = !a->find || find(a->tables, a->find, o->key, &merged, a->err);
-    if (!a->pending && !merged)
+    if (!merged)
         a->waiting += o->rows;
-    if (a->pending && merged)
-        a->ahead += o->rows;
+    return a->ok;
+}
+
+/* How many rows of it there are, only the target knows. */
+static bool add_unpublished(void *ctx, struct span key)
+{
+    struct adding *a = ctx;
+    bool merged = false;
+    a->ok = !a->find || find(a->tables, a->find, key, &merged, a->err);
+    if (merged)
+        a->ahead += (uint64_t)sqlite3_column_int64(a->find, 0);
     return a->ok;
 }
 
@@ -76,8 +84,7 @@ bool account_rows(struct tables *t, struct state *s, struct span source, uint64_
         return false;
     bool ok = tables_rows_merged(t, source, &merged, err) &&
               state_objects_each(s, source, (struct span){0}, add_object, &a, err) && a.ok;
-    a.pending = true;
-    ok = ok && state_pending_each(s, source, add_object, &a, err) && a.ok;
+    ok = ok && state_unpublished_each(s, source, add_unpublished, &a, err) && a.ok;
     sqlite3_finalize(a.find);
     if (!ok)
         return false;

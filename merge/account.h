@@ -8,7 +8,8 @@
 bool account_is_merged(struct tables *t, struct span object, bool *ret, struct err *err);
 /* When the oldest published object of this table that is not merged yet was published; 0: there is none. */
 bool account_oldest(struct tables *t, struct state *s, struct span source, struct span table, uint64_t *ret_us, struct err *err);
-/* Of one source: rows of published objects that are not merged yet, and rows merged. Rows that were merged before staging had the
- * time to write down that their object is published (a crash, or this very moment) are not counted as merged: staging will. */
+/* Of one source: rows of published objects that are not merged yet, and rows merged of published objects. What was merged of an
+ * object before it was written down as published is not counted until it is; of one that was withdrawn, never: its entries were
+ * staged again under another name, and their rows took its rows' place. */
 bool account_rows(struct tables *t, struct state *s, struct span source, uint64_t *ret_waiting, uint64_t *ret_merged,
                   struct err *err);

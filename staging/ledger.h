@@ -2,6 +2,7 @@
  *
  *   recorded:  cuts has the lane's range, objects the names that may exist in the store from now on (published 0)
  *   published: objects published 1, position, books, dead letters and ignored entries follow in the same transaction
+ *   withdrawn: what the range's earlier transform may have stored, removed from the store by then (published 2)
  * Whatever name of an unpublished range can exist in the store is in objects, so a repetition under other names can
  * remove the earlier ones.
  * Threads: as struct state. */

@@ -11,7 +11,7 @@ static const char schema[] =
     "CREATE TABLE cuts(lane TEXT NOT NULL PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE objects(key TEXT NOT NULL PRIMARY KEY, source TEXT NOT NULL, tbl TEXT NOT NULL, lane TEXT NOT NULL,"
     "  first INTEGER NOT NULL, last INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    "  at_us INTEGER NOT NULL, published INTEGER NOT NULL) WITHOUT ROWID;"
+    "  at_us INTEGER NOT NULL, published INTEGER NOT NULL) WITHOUT ROWID;" /* 0, 1, 2: ledger.h */
     "CREATE INDEX objects_by_lane ON objects(lane, first);"
     "CREATE INDEX objects_by_time ON objects(source, tbl, at_us);"
     "CREATE TABLE ignored(lane TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, seqs BLOB NOT NULL,"

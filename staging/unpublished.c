@@ -1,0 +1,17 @@
+#include "staging/unpublished.h"
+
+bool state_unpublished_each(struct state *s, struct span source, bool (*each)(void *ctx, struct span key), void *ctx,
+                            struct err *err)
+{
+    sqlite3_stmt *st;
+    bool row = true;
+    if (!db_prepare(&s->db, &st, "SELECT key FROM objects WHERE published <> 1 AND source = ?", err))
+        return false;
+    bool ok = db_bind(&s->db, st, err, "S", source);
+    while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
+        if (!each(ctx, db_col(st, 0)))
+            break;
+    }
+    sqlite3_finalize(st);
+    return ok;
+}
