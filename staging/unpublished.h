@@ -1,6 +1,6 @@
-/* unpublished: objects that are not among the published ones, although readers of the store may have seen them: recorded and not yet
- * written down as published (a crash lies between the two, or this very moment), or withdrawn when their range was repeated under
- * another transform. Threads: as struct state. */
+/* unpublished: objects that are not among the published ones, although readers of the store may have seen them: recorded, but not
+ * yet written down as published (a crash lies between the two, or this very moment), or withdrawn when their range was repeated
+ * under another transform. Threads: as struct state. */
 #pragma once
 #include "staging/state.h"
 
