@@ -13,60 +13,43 @@ void request_finish(struct request *r, enum outcome o)
         counts_finish(&r->server->counts, r->source_index, o, r->server->io->world->now_us(r->server->io));
 }
 
+#define EXTRA_MAX 16 /* headers of an answer, beside the usual ones */
+
+/* What holds no header can only come from a handshake's values. */
+static void send_answer(struct request *r, struct http_answer *a, struct http_header extra[EXTRA_MAX])
+{
+    if (a->status == 503)
+        extra[a->n_headers++] = (struct http_header){SPAN_LIT("Retry-After"), SPAN_LIT(RETRY_AFTER)};
+    if (a->status == 405)
+        extra[a->n_headers++] = (struct http_header){SPAN_LIT("Allow"), SPAN_LIT("POST")};
+    a->headers = extra;
+    r->answered = true;
+    if (!http_answer(r->x, a))
+        (void)http_answer(r->x, &(struct http_answer){.status = 500});
+}
+
 static bool empty_answers(const struct request *r)
 {
     return r->source && r->source->manifest->answer.empty;
 }
 
-static enum MHD_Result queue(struct request *r, unsigned status, struct MHD_Response *response)
+void answer_text(struct request *r, unsigned status, struct span body, const char *content_type)
 {
-    if (!response)
-        return MHD_NO;
-    if (r->must_close || atomic_load(&r->server->draining))
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    if (status == 503)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER);
-    if (status == 405)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "POST");
-    r->phase = PHASE_ANSWERED;
-    enum MHD_Result result = MHD_queue_response(r->connection, status, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static struct MHD_Response *filled_response(struct span body, const char *content_type)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(body.n, (void *)(uintptr_t)body.p, MHD_RESPMEM_MUST_COPY);
-    if (response && body.n) {
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
-        MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    }
-    return response;
-}
-
-static struct MHD_Response *response_of(struct request *r, struct span body, const char *content_type)
-{
+    struct http_header extra[EXTRA_MAX];
+    struct http_answer a = {.status = status, .body = body, .content_type = content_type};
     if (empty_answers(r))
-        body.n = 0;
-    return filled_response(body, content_type);
-}
-
-enum MHD_Result answer_text(struct request *r, unsigned status, struct span body, const char *content_type)
-{
-    return queue(r, status, response_of(r, body, content_type));
+        a.body.n = 0;
+    send_answer(r, &a, extra);
 }
 
 /* A proof is asked for, so its body is sent also where those of other answers must be empty. */
-enum MHD_Result answer_handshake(struct request *r, const struct handshake_rule *h, struct span body, const char *const *values)
+void answer_handshake(struct request *r, const struct handshake_rule *h, struct span body, const char *const *values)
 {
-    struct MHD_Response *response = filled_response(body, h->content_type);
-    bool ok = response != NULL;
-    for (size_t i = 0; ok && i < h->n_headers; i++)
-        ok = MHD_add_response_header(response, h->headers[i].name, values[i]) == MHD_YES;
-    if (!ok && response)
-        MHD_destroy_response(response);
-    return ok ? queue(r, h->status, response) : MHD_NO;
+    struct http_header extra[EXTRA_MAX];
+    struct http_answer a = {.status = h->status, .body = body, .content_type = h->content_type};
+    for (size_t i = 0; i < h->n_headers && i < EXTRA_MAX - 2; i++)
+        extra[a.n_headers++] = (struct http_header){span_of(h->headers[i].name), span_of(values[i])};
+    send_answer(r, &a, extra);
 }
 
 static unsigned status_of(const struct request *r, enum outcome o)
@@ -95,11 +78,11 @@ static unsigned status_of(const struct request *r, enum outcome o)
     }
 }
 
-static enum MHD_Result tell(struct request *r, unsigned status, const char *word)
+static void tell(struct request *r, unsigned status, const char *word)
 {
     char text[64];
     int n = snprintf(text, sizeof text, "%s\n", word);
-    return answer_text(r, status, span_make(text, (size_t)n), "text/plain");
+    answer_text(r, status, span_make(text, (size_t)n), "text/plain");
 }
 
 static void log_rejection(const struct request *r, enum outcome o)
@@ -113,87 +96,47 @@ static void log_rejection(const struct request *r, enum outcome o)
                 outcome_name(o), client);
 }
 
-enum MHD_Result answer_outcome(struct request *r, enum outcome o)
+void answer_outcome(struct request *r, enum outcome o)
 {
     unsigned status = status_of(r, o);
     request_finish(r, o);
     log_rejection(r, o);
-    return tell(r, status, status == 200 ? "ok" : outcome_name(o));
+    tell(r, status, status == 200 ? "ok" : outcome_name(o));
 }
 
-enum MHD_Result answer_refusal(struct request *r)
+void answer_refusal(struct request *r)
 {
-    if (!r->source)
-        return tell(r, r->status, r->status == 404 ? "unknown_source" : outcome_name(r->outcome));
+    if (!r->source) {
+        tell(r, r->status, r->status == 404 ? "unknown_source" : outcome_name(r->outcome));
+        return;
+    }
     enum outcome o = r->outcome;
     request_finish(r, o);
     log_rejection(r, o);
-    return tell(r, r->status, outcome_name(o));
+    tell(r, r->status, outcome_name(o));
 }
 
-enum MHD_Result answer_refused_as(struct request *r, enum outcome o, unsigned status)
+void answer_refused_as(struct request *r, enum outcome o, unsigned status)
 {
     r->outcome = o;
     r->status = status;
-    return answer_refusal(r);
+    answer_refusal(r);
 }
 
-enum MHD_Result answer_stored(struct request *r)
+void answer_stored(struct request *r)
 {
-    if (!r->stored)
-        return answer_outcome(r, OUT_UNAVAILABLE);
+    if (!r->stored) {
+        answer_outcome(r, OUT_UNAVAILABLE);
+        return;
+    }
+    struct http_header extra[EXTRA_MAX];
     char id[ENTRY_ID_MAX];
     struct entry e = {.seq = r->ticket.seq,
                       .node = span_of(journal_node(r->server->journal)),
                       .lane = span_of(lane_name(LANE_EVENTS))};
     entry_id(&e, id);
-    struct MHD_Response *response = response_of(r, SPAN_LIT("ok\n"), "text/plain");
-    if (response)
-        MHD_add_response_header(response, "Sluice-Entry", id);
-    return queue(r, 200, response);
-}
-
-static const char *reason_of(unsigned status)
-{
-    switch (status) {
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 413:
-        return "Content Too Large";
-    case 503:
-        return "Service Unavailable";
-    default:
-        return "Bad Request";
-    }
-}
-
-enum MHD_Result answer_and_linger(struct request *r)
-{
-    enum outcome o = r->outcome;
-    if (r->source) {
-        request_finish(r, o);
-        log_rejection(r, o);
-    }
-    const char *word = r->source ? outcome_name(o) : "unknown_source";
-    struct buf head;
-    buf_init(&head, 4096);
-    buf_addf(&head, "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: text/plain\r\n", r->status, reason_of(r->status));
-    if (r->status == 503)
-        buf_addz(&head, "Retry-After: " RETRY_AFTER "\r\n");
-    if (r->status == 405)
-        buf_addz(&head, "Allow: POST\r\n");
-    if (empty_answers(r))
-        buf_addz(&head, "Content-Length: 0\r\n\r\n");
-    else
-        buf_addf(&head, "Content-Length: %zu\r\n\r\n%s\n", strlen(word) + 1, word);
-    /* Nothing else is on its way on this connection: earlier answers are out, and this one fits any socket's buffer. */
-    bool sent = buf_ok(&head) && link_last_words(r->link, buf_span(&head));
-    buf_release(&head);
-    if (!sent)
-        return MHD_NO;
-    r->phase = PHASE_LINGERING;
-    link_linger(r->server, r->link, LINGER_US);
-    return MHD_YES;
+    struct http_answer a = {.status = 200, .content_type = "text/plain", .n_headers = 1};
+    a.body = empty_answers(r) ? (struct span){"", 0} : SPAN_LIT("ok\n");
+    extra[0] = (struct http_header){SPAN_LIT("Sluice-Entry"), span_of(id)};
+    send_answer(r, &a, extra);
 }

@@ -112,9 +112,9 @@ static bool render_headers(const struct handshake_rule *h, const struct scope *s
 
 /* ---- what it does beside being answered ---- */
 
-static enum MHD_Result refuse(struct request *r, const struct handshake_rule *h)
+static void refuse(struct request *r, const struct handshake_rule *h)
 {
-    return answer_refused_as(r, OUT_BAD_SIGNATURE, h->refuse);
+    answer_refused_as(r, OUT_BAD_SIGNATURE, h->refuse);
 }
 
 /* A header that is there twice means one thing to us and may mean another to who stands before us. */
@@ -126,8 +126,8 @@ static bool is_once(const struct request *r, const struct path *p)
     return n == 1;
 }
 
-/* false: refused, and *ret is the answer. */
-static bool take_secret(struct request *r, const struct handshake_rule *h, const struct scope *scope, enum MHD_Result *ret)
+/* false: refused, and answered. */
+static bool take_secret(struct request *r, const struct handshake_rule *h, const struct scope *scope)
 {
     static struct log_limit limit;
     const char *name = r->source->config->name;
@@ -150,19 +150,19 @@ static bool take_secret(struct request *r, const struct handshake_rule *h, const
         return true;
     case DELIVERY_REFUSED:
         log_limited(&limit, LOG_WARN, "a handshake's secret was not taken: there are secrets already", "source=%s", name);
-        *ret = refuse(r, h);
+        refuse(r, h);
         return false;
     case DELIVERY_FAILED:
         log_limited(&limit, LOG_ERROR, "a handshake's secret could not be kept", "source=%s error=\"%s\"", name, err.msg);
-        *ret = answer_outcome(r, OUT_UNAVAILABLE);
+        answer_outcome(r, OUT_UNAVAILABLE);
         return false;
     default:
-        *ret = answer_outcome(r, OUT_MALFORMED);
+        answer_outcome(r, OUT_MALFORMED);
         return false;
     }
 }
 
-static bool ask_for_fetch(struct request *r, const struct handshake_rule *h, const struct scope *scope, enum MHD_Result *ret)
+static bool ask_for_fetch(struct request *r, const struct handshake_rule *h, const struct scope *scope)
 {
     static struct log_limit limit;
     char host[HOST_MAX] = "";
@@ -173,13 +173,13 @@ static bool ask_for_fetch(struct request *r, const struct handshake_rule *h, con
     bool there = path_text(&h->fetch, scope, &url) && buf_ok(&url) && !memchr(buf_span(&url).p, 0, url.n);
     bool ok = false;
     if (!there) {
-        *ret = answer_outcome(r, OUT_MALFORMED);
+        answer_outcome(r, OUT_MALFORMED);
     } else if (!keyring_of(r->source) || !confirm_allows(buf_z(&url), h->hosts, host)) {
         log_limited(&limit, LOG_WARN, "a handshake asks for a URL that is not allowed", "source=%s host=%s",
                     r->source->config->name, host);
-        *ret = refuse(r, h);
+        refuse(r, h);
     } else if (!confirm_ask(r->server, r->source->config->name, buf_z(&url))) {
-        *ret = answer_outcome(r, OUT_UNAVAILABLE);
+        answer_outcome(r, OUT_UNAVAILABLE);
     } else {
         ok = true;
     }
@@ -205,25 +205,23 @@ static struct span secret_of(const struct request *r, const struct handshake_rul
     return (struct span){0};
 }
 
-enum MHD_Result handshake_answer(struct request *r, const struct handshake_rule *h, struct scope *scope,
-                                 const struct keyring *ring, const struct verify_result *found, struct buf *text)
+void handshake_answer(struct request *r, const struct handshake_rule *h, struct scope *scope,
+                      const struct keyring *ring, const struct verify_result *found, struct buf *text)
 {
     struct buf values;
     const char **list = mem_alloc((h->n_headers + 1) * sizeof *list);
-    enum MHD_Result result;
     buf_clear(text);
     buf_init(&values, HEADERS_MAX);
     scope->secret = secret_of(r, h, ring, found);
     if (!passes(h, scope)) {
-        result = refuse(r, h);
+        refuse(r, h);
     } else if (!render_body(h, scope, text) || !render_headers(h, scope, &values, list)) {
-        result = answer_outcome(r, OUT_MALFORMED);
-    } else if (take_secret(r, h, scope, &result) && ask_for_fetch(r, h, scope, &result)) {
+        answer_outcome(r, OUT_MALFORMED);
+    } else if (take_secret(r, h, scope) && ask_for_fetch(r, h, scope)) {
         request_finish(r, OUT_HANDSHAKE);
-        result = answer_handshake(r, h, buf_span(text), list);
+        answer_handshake(r, h, buf_span(text), list);
     }
     scope->secret = (struct span){0};
     buf_wipe(&values); /* an echoed secret */
     free(list);
-    return result;
 }

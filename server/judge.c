@@ -46,30 +46,31 @@ static bool blank_query(struct request *r, struct span parameter, const char *wi
     struct span query, path = span_cut(r->message.url, '?', &query);
     struct buf name;
     buf_init(&name, 4096);
-    size_t at = r->blanked.n;
+    struct buf *blanked = &workspace_of(r)->blanked;
+    size_t at = blanked->n;
     bool any = false;
-    buf_adds(&r->blanked, path);
+    buf_adds(blanked, path);
     for (char sep = '?'; query.p; sep = '&') {
         struct span value, field = span_cut(query, '&', &query);
         struct span key = span_cut(field, '=', &value);
         buf_clear(&name);
         bool ours = percent_decode(&name, key, true) && span_eq(buf_span(&name), parameter);
         any = any || ours;
-        buf_addc(&r->blanked, sep);
-        buf_adds(&r->blanked, ours ? key : field);
+        buf_addc(blanked, sep);
+        buf_adds(blanked, ours ? key : field);
         if (ours)
-            buf_addf(&r->blanked, "=%s", with);
+            buf_addf(blanked, "=%s", with);
     }
     buf_release(&name);
-    r->message.url = (struct span){r->blanked.p + at, r->blanked.n - at};
+    r->message.url = (struct span){blanked->p + at, blanked->n - at};
     return any;
 }
 
 static void blank_header(struct request *r, struct span name, struct span with)
 {
     for (size_t i = 0; i < r->message.n_headers; i++)
-        if (span_ieq(r->headers[i].name, name))
-            r->headers[i].value = with;
+        if (span_ieq(r->x->headers[i].name, name))
+            r->x->headers[i].value = with;
 }
 
 /* What a handshake delivers as a secret, also where it was refused: it may be taken when it comes again. */
@@ -101,13 +102,15 @@ static bool blank_credentials(struct request *r, const struct verify_result *fou
 {
     static const char *const always[] = {"Authorization", "Proxy-Authorization", "Cookie"};
     const struct manifest *m = r->source->manifest;
+    struct buf *blanked = &workspace_of(r)->blanked;
     size_t shared = 0;
+    buf_clear(blanked);
     for (size_t i = 0; i < m->n_schemes; i++)
         shared += m->schemes[i].algorithm == ALG_TOKEN || m->schemes[i].algorithm == ALG_BASIC;
     for (size_t i = 0; i < m->n_handshakes; i++)
         shared += m->handshakes[i].has_secret;
     /* Reserved at once: what was put there before must not move. */
-    if (shared && !buf_reserve(&r->blanked, shared * (2 * r->message.url.n + 256)))
+    if (shared && !buf_reserve(blanked, shared * (2 * r->message.url.n + 256)))
         return false;
     for (size_t i = 0; shared && i < m->n_schemes; i++) {
         const struct scheme *s = &m->schemes[i];
@@ -116,10 +119,10 @@ static bool blank_credentials(struct request *r, const struct verify_result *fou
         char with[16 + SECRET_ID_MAX] = "redacted";
         if (found->scheme && strcmp(found->scheme, s->name) == 0)
             snprintf(with, sizeof with, "secret:%s", found->secret);
-        size_t at = r->blanked.n;
-        buf_addz(&r->blanked, with);
+        size_t at = blanked->n;
+        buf_addz(blanked, with);
         for (const char **name = s->signature.headers; name && *name; name++)
-            blank_header(r, span_of(*name), (struct span){r->blanked.p + at, strlen(with)});
+            blank_header(r, span_of(*name), (struct span){blanked->p + at, strlen(with)});
         if (s->signature.query)
             r->signature_blanked = blank_query(r, span_of(s->signature.query), with) || r->signature_blanked;
     }
@@ -131,7 +134,7 @@ static bool blank_credentials(struct request *r, const struct verify_result *fou
         if (!told)
             blank_header(r, span_of(always[i]), SPAN_LIT("redacted"));
     }
-    return buf_ok(&r->blanked);
+    return buf_ok(blanked);
 }
 
 /* ---- what is refused ---- */
@@ -159,7 +162,7 @@ void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64
                             .outcome = o,
                             .scheme = span_of(scheme ? scheme : ""),
                             .body_cut = !whole,
-                            .body_bytes = !whole && r->declared != UINT64_MAX ? r->declared : 0,
+                            .body_bytes = !whole && r->x->declared != HTTP_CHUNKED ? r->x->declared : 0,
                             .blanked = r->signature_blanked || blanked_header(r)};
     if (!whole)
         record.message.body = (struct span){"", 0};
@@ -180,7 +183,7 @@ static void stored(struct ticket *t, const struct err *err)
         r->stored = true;
     }
     s->batch_n++;
-    worker_push(r->worker, r);
+    http_resume(r->x);
 }
 
 void batch_before(void *ctx)
@@ -195,9 +198,7 @@ void batch_after(void *ctx)
 {
     struct server *s = ctx;
     counts_batch_end(&s->counts);
-    for (size_t i = 0; i < s->n_workers; i++)
-        if (worker_has_stored(&s->workers[i]))
-            worker_wake(&s->workers[i]);
+    http_wake(s->http);
     atomic_fetch_sub(&s->pending, s->batch_n); /* from here on the server may be gone */
 }
 
@@ -206,18 +207,18 @@ void request_stored(struct request *r)
     struct server *s = r->server;
     if (r->stored && has_key(r))
         seen_add(s->seen, r->dedupe, s->io->world->now_us(s->io) + r->source->duplicate_us);
-    r->phase = PHASE_COMMITTED;
+    answer_stored(r);
 }
 
-/* Goes on with an answer that is known without the journal, in the way of a suspended request. */
-static enum MHD_Result store(struct request *r, const struct verify_result *found)
+static void store(struct request *r, const struct verify_result *found)
 {
     struct server *s = r->server;
     struct err err = {0};
     atomic_fetch_add(&s->pending, 1);
     if (atomic_load(&s->closed) || !blank_credentials(r, found)) {
         atomic_fetch_sub(&s->pending, 1);
-        return answer_outcome(r, OUT_UNAVAILABLE);
+        answer_outcome(r, OUT_UNAVAILABLE);
+        return;
     }
     struct entry e = {.kind = ENTRY_EVENT,
                       .received_us = r->verified_us,
@@ -227,17 +228,11 @@ static enum MHD_Result store(struct request *r, const struct verify_result *foun
                       .secret_id = span_of(found->secret),
                       .verified_us = found->scheme ? r->verified_us : 0,
                       .dedupe = r->dedupe};
-    r->phase = PHASE_COMMITTING;
     r->ticket.done = stored;
-    MHD_suspend_connection(r->connection);
     if (!lane_append(s->lane, &e, &r->ticket, &err)) {
-        r->phase = PHASE_COMMITTED;
-        MHD_resume_connection(r->connection);
         atomic_fetch_sub(&s->pending, 1);
-        return MHD_YES;
+        answer_outcome(r, OUT_UNAVAILABLE);
     }
-    gather_release(r); /* the lane has its own copy; the request cannot end before this thread returns */
-    return MHD_YES;
 }
 
 /* ---- judging ---- */
@@ -262,7 +257,7 @@ static enum verdict verify(struct request *r, struct keyring *ring, struct works
     return v;
 }
 
-static enum MHD_Result judge(struct request *r, struct workspace *w)
+static void judge(struct request *r, struct workspace *w)
 {
     struct server *s = r->server;
     const struct door_source *source = r->source;
@@ -274,29 +269,35 @@ static enum MHD_Result judge(struct request *r, struct workspace *w)
     r->verified_us = s->io->world->now_us(s->io);
     if (source->reads_json && !source->manifest->body_is_form && !json_parse(r->message.body, &scope.body, &ignored))
         scope.body = (struct json){0};
-    if ((h = handshake_find(r, false, &scope)))
-        return handshake_answer(r, h, &scope, ring, &found, &w->text);
-    if (!span_eqz(r->message.method, "POST"))
-        return answer_outcome(r, OUT_BAD_METHOD);
-    if (ring) {
-        enum verdict v = verify(r, ring, w, &found);
-        if (v != VERDICT_OK) {
-            keep_rejected(r, outcomes[v], found.scheme, r->verified_us, true);
-            return answer_outcome(r, outcomes[v]);
-        }
+    if ((h = handshake_find(r, false, &scope))) {
+        handshake_answer(r, h, &scope, ring, &found, &w->text);
+        return;
     }
-    if ((h = handshake_find(r, true, &scope)))
-        return handshake_answer(r, h, &scope, ring, &found, &w->text);
+    if (!span_eqz(r->message.method, "POST")) {
+        answer_outcome(r, OUT_BAD_METHOD);
+        return;
+    }
+    enum verdict v = ring ? verify(r, ring, w, &found) : VERDICT_OK;
+    if (v != VERDICT_OK) {
+        keep_rejected(r, outcomes[v], found.scheme, r->verified_us, true);
+        answer_outcome(r, outcomes[v]);
+        return;
+    }
+    if ((h = handshake_find(r, true, &scope))) {
+        handshake_answer(r, h, &scope, ring, &found, &w->text);
+        return;
+    }
     if (source->has_id)
         find_duplicate_key(r, &scope, &w->text);
     if (has_key(r) && seen_has(s->seen, r->dedupe, r->verified_us))
-        return answer_outcome(r, OUT_DUPLICATE);
-    return store(r, &found);
+        answer_outcome(r, OUT_DUPLICATE);
+    else
+        store(r, &found);
 }
 
-enum MHD_Result judge_request(struct request *r)
+void judge_request(struct request *r)
 {
-    struct workspace *w = &r->worker->work;
+    struct workspace *w = workspace_of(r);
     buf_clear(&w->text);
-    return judge(r, w);
+    judge(r, w);
 }

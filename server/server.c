@@ -158,14 +158,50 @@ static unsigned workers_of(const struct config *c)
     return n > c->connections_max ? c->connections_max : n;
 }
 
-static void make_workers(struct server *s)
+static void make_workspaces(struct server *s)
 {
     s->n_workers = workers_of(s->config);
-    s->workers = mem_alloc(s->n_workers * sizeof *s->workers);
-    for (size_t i = 0; i < s->n_workers; i++) {
-        s->workers[i].server = s;
-        s->workers[i].listen_fd = s->workers[i].epoll_fd = s->workers[i].wake_fd = -1;
+    s->workspaces = mem_alloc(s->n_workers * sizeof *s->workspaces);
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        struct workspace *w = &s->workspaces[i];
+        w->verify = verify_scratch_new();
+        buf_init(&w->text, (size_t)1 << 20);
+        buf_init(&w->blanked, (size_t)1 << 20);
     }
+}
+
+static void free_workspaces(struct server *s)
+{
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        verify_scratch_free(&s->workspaces[i].verify);
+        buf_release(&s->workspaces[i].text);
+        buf_release(&s->workspaces[i].blanked);
+    }
+    free(s->workspaces);
+}
+
+static bool open_http(struct server *s, struct err *err)
+{
+    const struct config *c = s->config;
+    struct http_opts o = {.io = s->io,
+                          .host = c->listen.host,
+                          .port = c->listen.port,
+                          .workers = s->n_workers,
+                          .connections_max = c->connections_max,
+                          .per_address_max = c->per_address_max,
+                          .head_bytes_max = c->header_bytes_max,
+                          .body_bytes_max = c->body_bytes_max,
+                          .memory_max = BODY_BUDGET,
+                          .idle_us = c->idle_us,
+                          .head_us = c->head_us,
+                          .body_us = c->body_us,
+                          .request_us = c->request_us,
+                          .proxies = c->proxies,
+                          .n_proxies = c->n_proxies,
+                          .tls = s->tls,
+                          .handler = &request_handler,
+                          .ctx = s};
+    return http_open(&o, &s->http, err);
 }
 
 static bool start_workers(struct server *s, struct err *err)
@@ -173,10 +209,19 @@ static bool start_workers(struct server *s, struct err *err)
     const struct lane_listener listener = {batch_before, batch_after, s};
     lane_listen(s->lane, &listener);
     s->serving = true;
-    for (size_t i = 0; i < s->n_workers; i++)
-        if (!worker_start(&s->workers[i], err))
-            return false;
-    return true;
+    return http_start(s->http, err);
+}
+
+bool server_sleep(struct server *s, uint64_t us)
+{
+    struct timespec until = wait_until(us);
+    pthread_mutex_lock(&s->stop_lock);
+    int rc = 0;
+    while (!s->stopping && rc == 0)
+        rc = pthread_cond_timedwait(&s->stop_cond, &s->stop_lock, &until);
+    bool go = !s->stopping;
+    pthread_mutex_unlock(&s->stop_lock);
+    return go;
 }
 
 static void *watch_loop(void *server)
@@ -189,18 +234,16 @@ static void *watch_loop(void *server)
 
 static bool start_threads(struct server *s, struct err *err)
 {
-    s->sweeper_runs = pthread_create(&s->sweeper, NULL, sweep_loop, s) == 0;
     s->bookkeeper_runs = pthread_create(&s->bookkeeper, NULL, book_loop, s) == 0;
     s->watcher_runs = s->tls && pthread_create(&s->watcher, NULL, watch_loop, s) == 0;
-    return (s->sweeper_runs && s->bookkeeper_runs && s->watcher_runs == (s->tls != NULL)) ||
+    return (s->bookkeeper_runs && s->watcher_runs == (s->tls != NULL)) ||
            err_set(err, ERR_NOMEM, "cannot start a thread");
 }
 
-static void start_peers(struct server *s)
+static void start_clients(struct server *s)
 {
     uint64_t salt = 0;
-    (void)s->io->world->random(s->io, &salt, sizeof salt); /* without it the tables still count */
-    s->peers = peers_new(s->config->per_address_max, s->config->connections_max, salt);
+    (void)s->io->world->random(s->io, &salt, sizeof salt); /* without it the table still counts */
     s->clients = peers_new(s->config->per_address_max, s->config->connections_max, salt);
 }
 
@@ -220,17 +263,16 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     s->started_us = o->io->world->now_us(o->io);
     s->seen = seen_new();
     buf_init(&s->warnings, 1 << 16);
-    pthread_mutex_init(&s->link_lock, NULL);
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->deliver_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
-    start_peers(s);
-    make_workers(s);
+    start_clients(s);
+    make_workspaces(s);
     bool ok = start_tls(s, err) && add_sources(s, err) && books_open(s, o->data_dir, err);
     if (ok)
         open_rejected(s, o->data_dir);
-    if (!ok || !server_listen(s, err) || !start_threads(s, err) || !confirm_start(s, o, err) ||
+    if (!ok || !open_http(s, err) || !start_threads(s, err) || !confirm_start(s, o, err) ||
         !start_workers(s, err)) {
         server_stop(&s);
         return false;
@@ -241,40 +283,26 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
 
 /* ---- stopping ---- */
 
-static void wait_for_zero(struct server *s, atomic_size_t *what, uint64_t longest_us)
+static void wait_for_exchanges(struct server *s, uint64_t longest_us)
 {
-    for (uint64_t waited = 0; atomic_load(what) && waited < longest_us; waited += 2000)
+    for (uint64_t waited = 0; http_open_exchanges(s->http) && waited < longest_us; waited += 2000)
         s->io->world->sleep_us(s->io, 2000);
-}
-
-static void wish_all(struct server *s, enum worker_wish wish)
-{
-    for (size_t i = 0; i < s->n_workers; i++)
-        worker_wish(&s->workers[i], wish);
-}
-
-static void wait_until_quiet(struct server *s)
-{
-    for (size_t i = 0; i < s->n_workers; i++)
-        while (s->workers[i].runs && !atomic_load(&s->workers[i].quiet))
-            s->io->world->sleep_us(s->io, 1000);
 }
 
 /* Nothing new comes in; what is complete is stored and told; then the workers end. */
 static void stop_workers(struct server *s)
 {
-    atomic_store(&s->draining, true);
+    http_drain(s->http);
     if (s->config->drain_us)
         s->io->world->sleep_us(s->io, s->config->drain_us);
-    wish_all(s, WISH_QUIET);
-    wait_until_quiet(s);
-    wait_for_zero(s, &s->requests, DRAIN_US);
+    http_quiet(s->http);
+    wait_for_exchanges(s, DRAIN_US);
     atomic_store(&s->closed, true);
-    wait_for_zero(s, &s->pending, UINT64_MAX);
-    wait_for_zero(s, &s->requests, DRAIN_US / 5);
+    while (atomic_load(&s->pending))
+        s->io->world->sleep_us(s->io, 2000);
+    wait_for_exchanges(s, DRAIN_US / 5);
     lane_listen(s->lane, NULL);
-    for (size_t i = 0; i < s->n_workers; i++)
-        worker_end(&s->workers[i]);
+    http_stop(s->http);
     s->serving = false;
 }
 
@@ -284,8 +312,6 @@ static void stop_threads(struct server *s)
     s->stopping = true;
     pthread_cond_broadcast(&s->stop_cond);
     pthread_mutex_unlock(&s->stop_lock);
-    if (s->sweeper_runs)
-        pthread_join(s->sweeper, NULL);
     if (s->bookkeeper_runs)
         pthread_join(s->bookkeeper, NULL);
     if (s->watcher_runs)
@@ -324,17 +350,14 @@ void server_stop(struct server **server)
     if (s->rejected && !rejected_write(s->rejected, true, &err))
         log_warn("the last rejected requests could not be written", "error=\"%s\"", err.msg);
     rejected_close(&s->rejected);
-    for (size_t i = 0; i < s->n_workers; i++)
-        worker_end(&s->workers[i]);
-    free(s->workers);
+    http_free(&s->http);
+    free_workspaces(s);
     books_close(s);
     free_sources(s);
     seen_free(&s->seen);
-    peers_free(&s->peers);
     peers_free(&s->clients);
     tls_free(&s->tls);
     buf_release(&s->warnings);
-    pthread_mutex_destroy(&s->link_lock);
     pthread_mutex_destroy(&s->book_lock);
     pthread_mutex_destroy(&s->deliver_lock);
     pthread_mutex_destroy(&s->stop_lock);
@@ -347,7 +370,7 @@ void server_stop(struct server **server)
 
 uint16_t server_port(const struct server *s)
 {
-    return s->port;
+    return http_port(s->http);
 }
 
 bool server_counts(const struct server *cs, struct span source, struct source_counts *ret)

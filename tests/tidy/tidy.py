@@ -17,10 +17,11 @@ ROOMS = {
     "journal": ["config", "sources", "core"],
     "transforms": ["journal", "config", "sources", "core"],
     "staging": ["transforms", "journal", "config", "sources", "core"],
-    "server": ["transforms", "staging", "journal", "config", "sources", "core"],
+    "http": ["config", "sources", "core"],
+    "server": ["http", "transforms", "staging", "journal", "config", "sources", "core"],
     "backfill": ["transforms", "staging", "journal", "config", "sources", "core"],
     "merge": ["staging", "transforms", "journal", "config", "sources", "core"],
-    "cli": ["server", "backfill", "merge", "staging", "transforms", "journal", "config", "sources", "core"],
+    "cli": ["server", "http", "backfill", "merge", "staging", "transforms", "journal", "config", "sources", "core"],
 }
 BANNED = ("strcpy", "strcat", "sprintf", "vsprintf", "strtok", "atoi", "atol", "gets", "alloca", "system", "popen", "tmpnam")
 FILE_LINES, FUNCTION_LINES, LINE_COLUMNS = 700, 90, 130

@@ -1,7 +1,9 @@
 /* The listening sockets: one for each worker, all of one address. */
-#include "server/door.h"
+#include "http/internal.h"
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -17,6 +19,7 @@ static int bind_one(const struct addrinfo *a, bool first, int *ret_errno)
     ok = ok && (first || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
     ok = ok && bind(fd, a->ai_addr, a->ai_addrlen) == 0;
     ok = ok && (!first || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
+    ok = ok && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0; /* its connections inherit it */
     if (ok)
         return fd;
     *ret_errno = errno;
@@ -48,24 +51,23 @@ static struct addrinfo *resolve(const char *host, uint16_t port, struct err *err
 }
 
 /* The others share the address that the first one got. */
-static bool bind_others(struct server *s, struct err *err)
+static bool bind_others(struct http_server *s, struct err *err)
 {
     struct sockaddr_storage bound;
     struct addrinfo same = {.ai_addr = (struct sockaddr *)&bound, .ai_addrlen = sizeof bound};
     int why = 0;
     if (getsockname(s->workers[0].listen_fd, same.ai_addr, &same.ai_addrlen) != 0)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s", s->config->listen.host);
+        return err_sys(err, ERR_CONFIG, "cannot listen on %s", s->o.host);
     same.ai_family = same.ai_addr->sa_family;
-    for (size_t i = 1; i < s->n_workers; i++)
+    for (unsigned i = 1; i < s->o.workers; i++)
         if ((s->workers[i].listen_fd = bind_one(&same, false, &why)) < 0)
-            return errno = why, err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->config->listen.host, s->port);
+            return errno = why, err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->o.host, s->port);
     return true;
 }
 
-bool server_listen(struct server *s, struct err *err)
+bool listen_all(struct http_server *s, struct err *err)
 {
-    const struct listen_addr *at = &s->config->listen;
-    struct addrinfo *list = resolve(at->host, at->port, err);
+    struct addrinfo *list = resolve(s->o.host, s->o.port, err);
     int fd = -1, why = 0;
     if (!list)
         return false;
@@ -74,12 +76,12 @@ bool server_listen(struct server *s, struct err *err)
     freeaddrinfo(list);
     errno = why;
     if (fd < 0)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", at->host, at->port);
+        return err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->o.host, s->o.port);
     s->workers[0].listen_fd = fd;
     s->port = port_of(fd);
     bool ok = bind_others(s, err);
-    for (size_t i = 0; ok && i < s->n_workers; i++)
+    for (unsigned i = 0; ok && i < s->o.workers; i++)
         ok = listen(s->workers[i].listen_fd, BACKLOG) == 0 ||
-             err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", at->host, s->port);
+             err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->o.host, s->port);
     return ok;
 }

@@ -1,4 +1,4 @@
-/* peers: how much each address has open. Private to server/.
+/* peers: how much each address has open. Part of http.
  *
  * A table of counters by group (core/address.h); an address with nothing open takes no place. Its hash is salted, so that nobody
  * can choose addresses that fall together.

@@ -1,4 +1,4 @@
-#include "server/peers.h"
+#include "http/peers.h"
 #include "core/codec.h"
 #include "core/mem.h"
 #include <pthread.h>

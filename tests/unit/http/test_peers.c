@@ -1,5 +1,5 @@
 /* Who has how much open: limits, groups, and that nothing stays behind. */
-#include "server/peers.h"
+#include "http/peers.h"
 #include "tests/unit/check_main.h"
 #include <pthread.h>
 
