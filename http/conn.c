@@ -406,9 +406,10 @@ static size_t step_chunked(struct conn *c, char *p, size_t n)
             c->raw_n = c->data_n;
             return 0;
         }
+        size_t whole = c->head_n + c->raw_n; /* an answer given at once begins anew */
         (void)read_head(c, p, c->head_n);
         hand_over(c, (struct span){p + c->head_n, c->data_n});
-        return c->head_n + c->raw_n;
+        return whole;
     }
     (void)read_head(c, p, c->head_n);
     refuse(c, c->chunked.state == CHUNKED_BAD ? 400 : 413);
