@@ -3,35 +3,30 @@
 #include "cli/metrics.h"
 #include "core/codec.h"
 #include "core/mem.h"
-#include <errno.h>
-#include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
+#include "http/http.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define CONNECTIONS_MAX 64u
-#define IDLE_S 10u
+#define IDLE_US (UINT64_C(10) * 1000000)
 #define TEXT_MAX ((size_t)64 << 20)
-#define BODY_MAX 65536 /* of a GET: dropped */
+#define HEAD_MAX 8192u
+#define BODY_MAX 65536u /* of a GET: dropped */
 
 enum stage { STAGE_STARTING, STAGE_READY, STAGE_DRAINING };
 
 struct asking { /* a request */
     struct asking *next;
-    struct MHD_Connection *connection;
-    size_t dropped; /* bytes of its body */
-    bool written;   /* a scrape: text and status are there */
-    unsigned status;
+    struct http_exchange *x;
+    unsigned status; /* of a scrape whose text is there */
     struct buf text;
 };
 
 struct admin {
     const struct config *config;
     const struct io *io;
-    struct MHD_Daemon *daemon;
-    uint16_t port;
+    struct http_server *http;
     bool has_token;
     unsigned char token[32]; /* its SHA-256: digests are compared, so that not even a length shows */
     pthread_t writer;
@@ -43,7 +38,7 @@ struct admin {
     const struct live *live; /* NULL: not yet, or no longer */
     bool writing;            /* the writer uses live */
     bool closing;
-    struct asking *waiting; /* scrapes, suspended */
+    struct asking *waiting; /* scrapes */
 };
 
 /* ---- scrapes: the writer's thread ---- */
@@ -52,29 +47,29 @@ static void write_text(struct admin *a, const struct live *live, struct asking *
 {
     struct instance in;
     struct err err = {0};
-    q->status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    q->status = 500;
     if (instance_open(&in, a->config, a->io, live, false, &err))
         metrics_write(&in, &q->text);
     instance_close(&in);
     if (err.cls == ERR_NONE && buf_ok(&q->text))
-        q->status = MHD_HTTP_OK;
+        q->status = 200;
 }
 
 /* All that wait are answered with the same text: many scrapers cost as much as one. */
-static void answer_all(struct asking *list, const struct asking *from)
+static void answer_all(struct admin *a, struct asking *list, const struct asking *from)
 {
     for (struct asking *q = list, *next; q; q = next) {
         next = q->next; /* from its resumption on it is the HTTP thread's */
         if (q != from) {
             buf_adds(&q->text, buf_span(&from->text));
-            q->status = buf_ok(&q->text) ? from->status : MHD_HTTP_INTERNAL_SERVER_ERROR;
+            q->status = buf_ok(&q->text) ? from->status : 500;
         }
     }
     for (struct asking *q = list, *next; q; q = next) {
         next = q->next;
-        q->written = true;
-        MHD_resume_connection(q->connection);
+        http_resume(q->x);
     }
+    http_wake(a->http);
 }
 
 static void *write_loop(void *arg)
@@ -94,8 +89,8 @@ static void *write_loop(void *arg)
         if (live)
             write_text(a, live, list);
         else
-            list->status = MHD_HTTP_SERVICE_UNAVAILABLE;
-        answer_all(list, list);
+            list->status = 503;
+        answer_all(a, list, list);
         pthread_mutex_lock(&a->lock);
         a->writing = false;
         pthread_cond_broadcast(&a->idle);
@@ -106,34 +101,27 @@ static void *write_loop(void *arg)
 
 /* ---- requests: the HTTP thread ---- */
 
-static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, struct span text, const char *type)
+static void answer(struct http_exchange *x, unsigned status, struct span text, const char *type)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(text.n, (void *)(uintptr_t)text.p, MHD_RESPMEM_MUST_COPY);
-    if (!r)
-        return MHD_NO;
-    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET");
-    if (status == MHD_HTTP_UNAUTHORIZED)
-        MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"sluice\"");
-    enum MHD_Result result = MHD_queue_response(c, status, r);
-    MHD_destroy_response(r);
-    return result;
+    struct http_header headers[2] = {{SPAN_LIT("Cache-Control"), SPAN_LIT("no-store")}};
+    struct http_answer a = {.status = status, .body = text, .content_type = type, .headers = headers, .n_headers = 1};
+    if (status == 405)
+        headers[a.n_headers++] = (struct http_header){SPAN_LIT("Allow"), SPAN_LIT("GET")};
+    if (status == 401)
+        headers[a.n_headers++] = (struct http_header){SPAN_LIT("WWW-Authenticate"), SPAN_LIT("Bearer realm=\"sluice\"")};
+    (void)http_answer(x, &a); /* nothing in these headers comes from outside */
 }
 
-static enum MHD_Result tell(struct MHD_Connection *c, unsigned status, const char *line)
+static void tell(struct http_exchange *x, unsigned status, const char *line)
 {
     char text[1024];
     int n = snprintf(text, sizeof text, "%s\n", line);
-    return answer(c, status, span_make(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1), "text/plain; charset=utf-8");
+    answer(x, status, span_make(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1), "text/plain; charset=utf-8");
 }
 
-static bool is_allowed(const struct admin *a, struct MHD_Connection *c)
+static bool is_allowed(const struct admin *a, const struct http_exchange *x)
 {
-    const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-    struct span given, scheme = span_cut(span_of(value ? value : ""), ' ', &given);
+    struct span given, scheme = span_cut(http_header(&x->message, SPAN_LIT("Authorization"), NULL), ' ', &given);
     unsigned char digest[32];
     if (!a->has_token)
         return true;
@@ -145,7 +133,7 @@ static bool is_allowed(const struct admin *a, struct MHD_Connection *c)
     return ct_equal(span_make((const char *)digest, sizeof digest), span_make((const char *)a->token, sizeof a->token));
 }
 
-static enum MHD_Result answer_ready(struct admin *a, struct MHD_Connection *c)
+static void answer_ready(struct admin *a, struct http_exchange *x)
 {
     char why[1000] = "";
     pthread_mutex_lock(&a->lock);
@@ -155,72 +143,78 @@ static enum MHD_Result answer_ready(struct admin *a, struct MHD_Connection *c)
     else if (lane_trouble(journal_lane(a->live->journal, LANE_EVENTS), why, sizeof why))
         ready = false;
     pthread_mutex_unlock(&a->lock);
-    return ready ? tell(c, MHD_HTTP_OK, "ready") : tell(c, MHD_HTTP_SERVICE_UNAVAILABLE, why);
+    tell(x, ready ? 200 : 503, ready ? "ready" : why);
 }
 
-static enum MHD_Result answer_metrics(struct admin *a, struct MHD_Connection *c, struct asking *q)
+static void ask_for_metrics(struct admin *a, struct http_exchange *x)
 {
-    if (q->written)
-        return q->status == MHD_HTTP_OK                    ? answer(c, q->status, buf_span(&q->text), EXPOSITION_TYPE)
-               : q->status == MHD_HTTP_SERVICE_UNAVAILABLE ? tell(c, q->status, "nothing to measure: the server starts or stops")
-                                                           : tell(c, q->status, "there was no memory for the metrics");
-    if (!is_allowed(a, c))
-        return tell(c, MHD_HTTP_UNAUTHORIZED, "the token of admin.token_file is needed: Authorization: Bearer …");
+    struct asking *q = x->state;
+    if (!is_allowed(a, x)) {
+        tell(x, 401, "the token of admin.token_file is needed: Authorization: Bearer …");
+        return;
+    }
+    q->x = x;
+    buf_init(&q->text, TEXT_MAX);
     pthread_mutex_lock(&a->lock);
     bool go = !a->closing;
     if (go) {
-        MHD_suspend_connection(c);
         q->next = a->waiting;
         a->waiting = q;
         pthread_cond_signal(&a->work);
     }
     pthread_mutex_unlock(&a->lock);
-    return go ? MHD_YES : MHD_NO;
+    if (!go)
+        tell(x, 503, "draining: the server stops");
 }
 
-static enum MHD_Result step(void *admin, struct MHD_Connection *c, const char *url, const char *method, const char *version,
-                            const char *data, size_t *size, void **context)
+static bool on_head(void *admin, struct http_exchange *x)
 {
-    struct admin *a = admin;
-    struct asking *q = *context;
-    (void)version;
-    (void)data;
-    bool live = strcmp(url, "/livez") == 0, ready = strcmp(url, "/readyz") == 0;
-    if (!live && !ready && strcmp(url, "/metrics") != 0)
-        return tell(c, MHD_HTTP_NOT_FOUND, "here are /metrics, /livez and /readyz");
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0)
-        return tell(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only");
-    if (!q) {
-        q = calloc(1, sizeof *q);
-        if (!q)
-            return MHD_NO;
-        q->connection = c;
-        buf_init(&q->text, TEXT_MAX);
-        *context = q;
-        return MHD_YES;
-    }
-    if (*size) {
-        q->dropped += *size;
-        *size = 0;
-        return q->dropped > BODY_MAX ? MHD_NO : MHD_YES;
-    }
-    if (live)
-        return tell(c, MHD_HTTP_OK, "alive");
-    return ready ? answer_ready(a, c) : answer_metrics(a, c, q);
-}
-
-static void finish(void *admin, struct MHD_Connection *c, void **context, enum MHD_RequestTerminationCode code)
-{
-    struct asking *q = *context;
+    struct span query, path = span_cut(x->message.url, '?', &query);
+    bool known = span_eqz(path, "/livez") || span_eqz(path, "/readyz") || span_eqz(path, "/metrics");
     (void)admin;
-    (void)c;
-    (void)code;
-    if (!q)
-        return;
-    *context = NULL;
-    buf_release(&q->text);
-    free(q);
+    if (known && span_eqz(x->message.method, "GET"))
+        return true;
+    tell(x, known ? 405 : 404, known ? "GET only" : "here are /metrics, /livez and /readyz");
+    return false;
 }
+
+static void on_whole(void *admin, struct http_exchange *x)
+{
+    struct span query, path = span_cut(x->message.url, '?', &query);
+    if (span_eqz(path, "/livez"))
+        tell(x, 200, "alive");
+    else if (span_eqz(path, "/readyz"))
+        answer_ready(admin, x);
+    else
+        ask_for_metrics(admin, x);
+}
+
+static void on_resumed(void *admin, struct http_exchange *x)
+{
+    struct asking *q = x->state;
+    (void)admin;
+    if (q->status == 200)
+        answer(x, 200, buf_span(&q->text), EXPOSITION_TYPE);
+    else if (q->status == 503)
+        tell(x, 503, "nothing to measure: the server starts or stops");
+    else
+        tell(x, 500, "there was no memory for the metrics");
+}
+
+static void on_refused(void *admin, struct http_exchange *x, unsigned status, bool told)
+{
+    (void)admin, (void)told;
+    tell(x, status, "this is no request that can be read");
+}
+
+static void on_over(void *admin, struct http_exchange *x)
+{
+    struct asking *q = x->state;
+    (void)admin;
+    buf_release(&q->text);
+}
+
+static const struct http_handler handler = {sizeof(struct asking), on_head, on_whole, on_resumed, on_refused, on_over};
 
 /* ---- start and stop ---- */
 
@@ -238,32 +232,24 @@ static bool read_token(struct admin *a, struct err *err)
     return true;
 }
 
-static bool listen_on(struct admin *a, struct err *err)
+static bool start_listener(struct admin *a, struct err *err)
 {
-    const struct listen_addr *at = &a->config->admin;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
-    char port[8];
-    snprintf(port, sizeof port, "%u", at->port);
-    int rc = getaddrinfo(at->host, port, &hints, &list);
-    if (rc != 0)
-        return err_set(err, ERR_CONFIG, "admin.listen: %s is no address of this machine: %s", at->host, gai_strerror(rc));
-    int why = 0;
-    for (struct addrinfo *l = list; l && !a->daemon; l = l->ai_next) {
-        unsigned family = l->ai_family == AF_INET6 ? MHD_USE_DUAL_STACK : 0; /* [::] takes both, as `listen` does */
-        errno = 0;
-        a->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | family, 0, NULL, NULL, step, a,
-                                     MHD_OPTION_SOCK_ADDR, l->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, finish, a,
-                                     MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-                                     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-        why = errno;
-    }
-    freeaddrinfo(list);
-    errno = why;
-    if (!a->daemon)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s:%u (admin.listen)", at->host, at->port);
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    a->port = info ? info->port : at->port;
-    return true;
+    struct http_opts o = {.io = a->io,
+                          .key = "admin.listen",
+                          .host = a->config->admin.host,
+                          .port = a->config->admin.port,
+                          .workers = 1,
+                          .connections_max = CONNECTIONS_MAX,
+                          .head_bytes_max = HEAD_MAX,
+                          .body_bytes_max = BODY_MAX,
+                          .memory_max = CONNECTIONS_MAX * 2 * (HEAD_MAX + BODY_MAX),
+                          .idle_us = IDLE_US,
+                          .head_us = IDLE_US,
+                          .body_us = IDLE_US,
+                          .request_us = IDLE_US,
+                          .handler = &handler,
+                          .ctx = a};
+    return http_open(&o, &a->http, err) && http_start(a->http, err);
 }
 
 bool admin_start(const struct config *c, const struct io *io, struct admin **ret, struct err *err)
@@ -280,7 +266,7 @@ bool admin_start(const struct config *c, const struct io *io, struct admin **ret
         a->writer_runs = pthread_create(&a->writer, NULL, write_loop, a) == 0;
         ok = a->writer_runs || err_set(err, ERR_NOMEM, "cannot start the thread of the metrics");
     }
-    if (ok && listen_on(a, err))
+    if (ok && start_listener(a, err))
         *ret = a;
     else
         admin_stop(&a);
@@ -325,13 +311,12 @@ void admin_stop(struct admin **at)
         return;
     *at = NULL;
     pthread_mutex_lock(&a->lock);
-    a->closing = true; /* from here on no connection is suspended; the writer lets those go that are, then ends */
+    a->closing = true; /* from here on no scrape waits; the writer lets those go that are, then ends */
     pthread_cond_broadcast(&a->work);
     pthread_mutex_unlock(&a->lock);
     if (a->writer_runs)
         pthread_join(a->writer, NULL);
-    if (a->daemon)
-        MHD_stop_daemon(a->daemon);
+    http_free(&a->http);
     pthread_cond_destroy(&a->work);
     pthread_cond_destroy(&a->idle);
     pthread_mutex_destroy(&a->lock);
@@ -340,5 +325,5 @@ void admin_stop(struct admin **at)
 
 uint16_t admin_port(const struct admin *a)
 {
-    return a->port;
+    return http_port(a->http);
 }

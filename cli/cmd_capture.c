@@ -1,24 +1,21 @@
 /* capture: takes one request on a port of its own and keeps it as a file for verify. No part of it reaches a journal.
  *
- * The library's one thread gathers bodies, writes the file when the first request is whole, and answers it 200; whoever comes
- * beside it is answered 503. The command's thread waits for the end of that answer, the time, or Ctrl-C. */
+ * The one thread of http/ writes the file when the first request is whole, and answers it 200; whoever comes beside it is
+ * answered 503. The command's thread waits for the end of that answer, the time, or Ctrl-C. */
 #include "cli/registry.h"
 #include "core/clock.h"
 #include "core/wait.h"
+#include "http/http.h"
 #include "server/record.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
-#include <netdb.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define BODY_MAX ((size_t)26 << 20)
-#define HEAD_MAX ((size_t)128 << 10)
+#define HEAD_MAX (128u << 10)
 #define CONNECTIONS_MAX 8u
-#define IDLE_S 30u
+#define IDLE_US (UINT64_C(30) * 1000000)
 #define NAMES_MAX 9999
 #define PATH_BYTES 4096
 #define LOOK_US UINT64_C(100000)
@@ -31,26 +28,16 @@ struct capture {
     bool json;
     char path[PATH_BYTES];
     int file_fd; /* open and empty until the request is there */
-    int listen_fd;
-    uint16_t port;
-    struct MHD_Daemon *daemon;
+    struct http_server *http;
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    /* The library's thread, until `over` is set: */
-    struct arriving *taken; /* the request that is kept, until it is answered */
+    /* The thread of http/, until `over` is set: */
+    const struct http_exchange *taken; /* the request that is kept, until it is answered */
     bool any, ok;
     struct err err;
     struct buf summary; /* what is printed of it */
     char source[64];    /* of /in/<source>, or "" */
     bool over;          /* guarded by lock: it is answered, too */
-};
-
-struct arriving { /* a request */
-    char *url;
-    struct buf body;
-    struct http_header headers[ENTRY_HEADERS_MAX];
-    size_t n_headers;
-    bool begun, too_many, too_large;
 };
 
 /* ---- the file ---- */
@@ -153,113 +140,65 @@ static void summarize(struct capture *c, const struct http_message *m)
 
 /* ---- one request ---- */
 
-static void *begin(void *capture, const char *url, struct MHD_Connection *connection)
+static void answer(struct http_exchange *x, unsigned status)
 {
-    struct arriving *r = calloc(1, sizeof *r);
-    (void)capture;
-    (void)connection;
-    if (r && !(r->url = strdup(url))) {
-        free(r);
-        r = NULL;
-    }
-    if (r)
-        buf_init(&r->body, BODY_MAX);
-    return r;
+    (void)http_answer(x, &(struct http_answer){.status = status, .close = true});
 }
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status)
+static bool on_head(void *capture, struct http_exchange *x)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-    if (!response)
-        return MHD_NO;
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    enum MHD_Result result = MHD_queue_response(connection, status, response);
-    MHD_destroy_response(response);
-    return result;
+    (void)capture, (void)x;
+    return true;
 }
 
-static enum MHD_Result take_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value,
-                                   size_t value_n)
-{
-    struct arriving *r = ctx;
-    (void)kind;
-    r->too_many = r->n_headers == ENTRY_HEADERS_MAX;
-    if (r->too_many)
-        return MHD_NO;
-    r->headers[r->n_headers++] = (struct http_header){{name, name_n}, {value ? value : "", value ? value_n : 0}};
-    return MHD_YES;
-}
-
-static enum MHD_Result keep(struct capture *c, struct MHD_Connection *connection, struct arriving *r, const char *method)
-{
-    if (c->any)
-        return answer(connection, 503);
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, take_header, r);
-    if (r->too_many)
-        return answer(connection, 431);
-    struct http_message m = {.method = span_of(method),
-                             .url = span_of(r->url),
-                             .headers = r->headers,
-                             .n_headers = r->n_headers,
-                             .body = buf_span(&r->body)};
-    c->any = true;
-    c->taken = r;
-    c->ok = write_file(c, &m, &c->err);
-    if (c->ok)
-        summarize(c, &m);
-    return answer(connection, c->ok ? 200 : 500);
-}
-
-static enum MHD_Result step(void *capture, struct MHD_Connection *connection, const char *url, const char *method,
-                            const char *version, const char *data, size_t *size, void **request)
-{
-    struct arriving *r = *request;
-    (void)url;
-    (void)version;
-    if (!r)
-        return MHD_NO;
-    if (!r->begun) {
-        r->begun = true;
-        return MHD_YES;
-    }
-    if (*size == 0)
-        return r->too_large ? answer(connection, 413) : keep(capture, connection, r, method);
-    if (!r->too_large)
-        buf_add(&r->body, data, *size);
-    if (!buf_ok(&r->body)) {
-        r->too_large = true;
-        buf_release(&r->body);
-        buf_init(&r->body, BODY_MAX);
-    }
-    *size = 0;
-    return MHD_YES;
-}
-
-static void end(void *capture, struct MHD_Connection *connection, void **request, enum MHD_RequestTerminationCode code)
+static void on_whole(void *capture, struct http_exchange *x)
 {
     struct capture *c = capture;
-    struct arriving *r = *request;
-    (void)connection;
-    (void)code;
-    if (!r)
+    if (c->any) {
+        answer(x, 503);
         return;
-    if (c->taken == r) {
-        c->taken = NULL;
-        pthread_mutex_lock(&c->lock);
-        c->over = true;
-        pthread_cond_broadcast(&c->ended);
-        pthread_mutex_unlock(&c->lock);
     }
-    buf_release(&r->body);
-    free(r->url);
-    free(r);
-    *request = NULL;
+    if (x->message.n_headers > ENTRY_HEADERS_MAX) {
+        answer(x, 431);
+        return;
+    }
+    c->any = true;
+    c->taken = x;
+    c->ok = write_file(c, &x->message, &c->err);
+    if (c->ok)
+        summarize(c, &x->message);
+    answer(x, c->ok ? 200 : 500);
 }
+
+static void on_resumed(void *capture, struct http_exchange *x)
+{
+    (void)capture, (void)x;
+}
+
+static void on_refused(void *capture, struct http_exchange *x, unsigned status, bool told)
+{
+    (void)capture, (void)told;
+    answer(x, status);
+}
+
+static void on_over(void *capture, struct http_exchange *x)
+{
+    struct capture *c = capture;
+    if (c->taken != x)
+        return;
+    c->taken = NULL;
+    pthread_mutex_lock(&c->lock);
+    c->over = true;
+    pthread_cond_broadcast(&c->ended);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static const struct http_handler handler = {0, on_head, on_whole, on_resumed, on_refused, on_over};
 
 /* ---- listening ---- */
 
 /* host:port or [v6]:port into its two parts. */
-static bool split_address(const char *text, char host[256], char port[8], struct err *err)
+static bool split_address(const char *text, char host[256], uint16_t *ret_port, struct err *err)
 {
     const char *colon = strrchr(text, ':');
     struct span name = {text, colon ? (size_t)(colon - text) : 0};
@@ -271,46 +210,28 @@ static bool split_address(const char *text, char host[256], char port[8], struct
     if (!name.n || name.n > 255 || !clock_parse_digits(span_of(colon + 1), 'u', &number) || number > 65535)
         return err_set(err, ERR_CONFIG, "--listen: '%s' is no address; write host:port, such as " DEFAULT_LISTEN, text);
     snprintf(host, 256, "%.*s", SPAN_ARG(name));
-    snprintf(port, 8, "%u", (unsigned)number);
+    *ret_port = (uint16_t)number;
     return true;
 }
 
 static bool listen_on(struct capture *c, const char *text, struct err *err)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
-    char host[256], port[8], service[16] = "0";
-    if (!split_address(text, host, port, err))
-        return false;
-    int rc = getaddrinfo(host, port, &hints, &list);
-    if (rc != 0)
-        return err_set(err, ERR_CONFIG, "--listen: %s is no address of this machine: %s", host, gai_strerror(rc));
-    int on = 1;
-    c->listen_fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool ok = c->listen_fd >= 0 && setsockopt(c->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-              bind(c->listen_fd, list->ai_addr, list->ai_addrlen) == 0 && listen(c->listen_fd, 16) == 0;
-    int why = errno;
-    freeaddrinfo(list);
-    errno = why;
-    if (!ok)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s", text);
-    struct sockaddr_storage bound;
-    socklen_t n = sizeof bound;
-    if (getsockname(c->listen_fd, (struct sockaddr *)&bound, &n) == 0)
-        getnameinfo((struct sockaddr *)&bound, n, NULL, 0, service, sizeof service, NI_NUMERICSERV);
-    c->port = (uint16_t)strtoul(service, NULL, 10);
-    return true;
-}
-
-static bool start(struct capture *c, struct err *err)
-{
-    c->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, step, c, MHD_OPTION_LISTEN_SOCKET, c->listen_fd,
-                                 MHD_OPTION_URI_LOG_CALLBACK, begin, c, MHD_OPTION_NOTIFY_COMPLETED, end, c,
-                                 MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEAD_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-    if (!c->daemon)
-        return err_sys(err, ERR_NOMEM, "cannot start the HTTP server");
-    c->listen_fd = -1; /* the daemon's now */
-    return true;
+    char host[256];
+    struct http_opts o = {.io = c->world,
+                          .key = "--listen",
+                          .host = host,
+                          .workers = 1,
+                          .connections_max = CONNECTIONS_MAX,
+                          .head_bytes_max = HEAD_MAX,
+                          .body_bytes_max = BODY_MAX,
+                          .memory_max = CONNECTIONS_MAX * (uint64_t)BODY_MAX * 2,
+                          .idle_us = IDLE_US,
+                          .head_us = IDLE_US,
+                          .body_us = 2 * IDLE_US,
+                          .request_us = 2 * IDLE_US,
+                          .handler = &handler,
+                          .ctx = c};
+    return split_address(text, host, &o.port, err) && http_open(&o, &c->http, err);
 }
 
 /* Whether a request was taken and answered before the time was up. */
@@ -345,17 +266,16 @@ static void tell(struct capture *c)
 static int run(struct capture *c, const char *at, const char *timeout, uint64_t timeout_us)
 {
     struct err err = {0};
-    if (!start(c, &err))
+    if (!http_start(c->http, &err))
         return command_fail(c->io, &err);
     struct span host = span_of(at);
     while (host.n && host.p[host.n - 1] != ':')
         host.n--;
     fprintf(c->io->err, "waiting %s for one request, of any method and path, at http://%.*s%u/ (Ctrl-C ends)\n", timeout,
-            SPAN_ARG(host), c->port);
+            SPAN_ARG(host), http_port(c->http));
     fflush(c->io->err);
     bool over = wait_for_one(c, timeout_us);
-    MHD_stop_daemon(c->daemon); /* its thread is gone: all is ours */
-    c->daemon = NULL;
+    http_stop(c->http); /* its thread is gone: all is ours */
     if (c->any && !c->ok)
         return command_fail(c->io, &c->err);
     if (c->any) {
@@ -382,15 +302,14 @@ int cmd_capture(struct instance *in, const struct command_args *a, const struct 
         fprintf(io->err, "sluice capture: --timeout '%s' is no duration up to 7d; write 30s, 10m or 1h\n", timeout);
         return EXIT_USAGE;
     }
-    struct capture c = {.io = io, .world = in->io, .json = a->json, .file_fd = -1, .listen_fd = -1};
+    struct capture c = {.io = io, .world = in->io, .json = a->json, .file_fd = -1};
     struct err err = {0};
     pthread_mutex_init(&c.lock, NULL);
     wait_cond_init(&c.ended);
     buf_init(&c.summary, 1 << 20);
     bool ready = listen_on(&c, at, &err) && make_file(&c, out, &err);
     int code = ready ? run(&c, at, timeout, timeout_us) : command_fail(io, &err);
-    if (c.listen_fd >= 0)
-        close(c.listen_fd);
+    http_free(&c.http);
     if (c.file_fd >= 0)
         close(c.file_fd);
     if (c.file_fd >= 0 && code != EXIT_DONE)

@@ -216,7 +216,8 @@ bool http_answer(struct http_exchange *x, const struct http_answer *a)
     if (!headers_ok(a))
         return false;
     c->answered = true;
-    c->close = c->close || atomic_load(&c->worker->server->draining) || (c->phase == PHASE_HEAD && !http_body_is_short(x));
+    c->close = c->close || a->close || atomic_load(&c->worker->server->draining) ||
+               (c->phase == PHASE_HEAD && !http_body_is_short(x));
     write_answer(c, a, b);
     if (!buf_ok(b))
         c->lost = true;
@@ -564,7 +565,9 @@ static void run(struct conn *c)
 
 void conn_events(struct conn *c, uint32_t events)
 {
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        c->ends = true;
+    if (c->ends || (events & EPOLLIN))
         c->readable = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         c->writable = true;

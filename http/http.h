@@ -56,8 +56,9 @@ struct http_handler {
 
 struct http_opts {
     const struct io *io;
+    const char *key;  /* of the configuration, for messages: "listen" */
     const char *host;
-    uint16_t port;
+    uint16_t port;    /* 0: any */
     unsigned workers;
     uint32_t connections_max, head_bytes_max;
     uint32_t per_address_max;    /* connections; 0: no limit */
@@ -70,7 +71,8 @@ struct http_opts {
     void *ctx;
 };
 
-/* The addresses are bound and listened at: from here on connections wait to be accepted. Options are borrowed for its life. */
+/* The addresses are bound and listened at: from here on connections wait to be accepted. What the options point to is borrowed
+ * for its life, but for host and key. */
 bool http_open(const struct http_opts *o, struct http_server **ret, struct err *err);
 bool http_start(struct http_server *s, struct err *err);
 uint16_t http_port(const struct http_server *s);
@@ -91,6 +93,7 @@ struct http_answer {
     const char *content_type; /* of a body */
     const struct http_header *headers;
     size_t n_headers;
+    bool close; /* the connection, afterwards */
 };
 /* Once for each exchange, from its worker. false: a header holds what no header can; nothing was sent. */
 bool http_answer(struct http_exchange *x, const struct http_answer *a);

@@ -34,6 +34,7 @@ struct conn {
     SSL *ssl; /* NULL: plain */
     enum phase phase;
     bool readable, writable; /* as far as the kernel told: events come once, when that changes */
+    bool ends;               /* the peer sends no more than what the kernel has */
     bool lost;               /* the stream is broken or at its end */
     bool counted;            /* among the peers */
     bool open;               /* the exchange: `head` or `refused` was called, `over` was not */

@@ -38,7 +38,7 @@ static uint16_t port_of(int fd)
     return (uint16_t)strtoul(service, NULL, 10);
 }
 
-static struct addrinfo *resolve(const char *host, uint16_t port, struct err *err)
+static struct addrinfo *resolve(const char *key, const char *host, uint16_t port, struct err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
     char text[8];
@@ -46,7 +46,7 @@ static struct addrinfo *resolve(const char *host, uint16_t port, struct err *err
     int rc = getaddrinfo(host, text, &hints, &list);
     if (rc == 0)
         return list;
-    err_set(err, ERR_CONFIG, "listen: %s is no address of this machine: %s", host, gai_strerror(rc));
+    err_set(err, ERR_CONFIG, "%s: %s is no address of this machine: %s", key, host, gai_strerror(rc));
     return NULL;
 }
 
@@ -57,17 +57,17 @@ static bool bind_others(struct http_server *s, struct err *err)
     struct addrinfo same = {.ai_addr = (struct sockaddr *)&bound, .ai_addrlen = sizeof bound};
     int why = 0;
     if (getsockname(s->workers[0].listen_fd, same.ai_addr, &same.ai_addrlen) != 0)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s", s->o.host);
+        return err_sys(err, ERR_CONFIG, "cannot listen on %s (%s)", s->o.host, s->o.key);
     same.ai_family = same.ai_addr->sa_family;
     for (unsigned i = 1; i < s->o.workers; i++)
         if ((s->workers[i].listen_fd = bind_one(&same, false, &why)) < 0)
-            return errno = why, err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->o.host, s->port);
+            return errno = why, err_sys(err, ERR_CONFIG, "cannot listen on %s:%u (%s)", s->o.host, s->port, s->o.key);
     return true;
 }
 
 bool listen_all(struct http_server *s, struct err *err)
 {
-    struct addrinfo *list = resolve(s->o.host, s->o.port, err);
+    struct addrinfo *list = resolve(s->o.key, s->o.host, s->o.port, err);
     int fd = -1, why = 0;
     if (!list)
         return false;
@@ -76,12 +76,12 @@ bool listen_all(struct http_server *s, struct err *err)
     freeaddrinfo(list);
     errno = why;
     if (fd < 0)
-        return err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->o.host, s->o.port);
+        return err_sys(err, ERR_CONFIG, "cannot listen on %s:%u (%s)", s->o.host, s->o.port, s->o.key);
     s->workers[0].listen_fd = fd;
     s->port = port_of(fd);
     bool ok = bind_others(s, err);
     for (unsigned i = 0; ok && i < s->o.workers; i++)
         ok = listen(s->workers[i].listen_fd, BACKLOG) == 0 ||
-             err_sys(err, ERR_CONFIG, "cannot listen on %s:%u", s->o.host, s->port);
+             err_sys(err, ERR_CONFIG, "cannot listen on %s:%u (%s)", s->o.host, s->port, s->o.key);
     return ok;
 }

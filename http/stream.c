@@ -25,8 +25,8 @@ size_t stream_read(struct conn *c, char *p, size_t n)
     do
         got = recv(c->fd, p, n, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
-    /* Less than asked for: the kernel has no more, and tells of the next byte. */
-    c->readable = got == (ssize_t)n;
+    /* Less than asked for: the kernel has no more, and tells of the next byte. An end that it has told of comes behind it. */
+    c->readable = got == (ssize_t)n || (got > 0 && c->ends);
     if (got == 0 || (got < 0 && errno != EAGAIN))
         c->lost = true;
     return got > 0 ? (size_t)got : 0;

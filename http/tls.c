@@ -80,7 +80,8 @@ static bool use_key(SSL_CTX *ctx, struct span pem)
     return ok;
 }
 
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *ctx)
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n,
+                           void *ctx)
 {
     static const unsigned char ours[] = "\x08http/1.1";
     unsigned char *found;

@@ -1,10 +1,10 @@
 /* door: what the files of the server share. Private to server/.
  *
- * server.c  start and stop           request.c  one request's way           gather.c   its source, and who sent it
- * judge.c   what a complete request is                                      answer.c   what it is told
- * books.c   books and marks on disk  counts.c   the counters                seen.c     duplicates
- * forwarded.c  who is behind a proxy rejected.c what was refused, to be looked at
- * handshake.c  proofs of ownership   keyring.c  verifiers and delivered secrets        confirm.c  URLs that a handshake asks for
+ * server.c  start and stop           request.c   one request's way           gather.c   its source, and who sent it
+ * judge.c   what a whole request is  answer.c    what it is told             seen.c     duplicates
+ * books.c   books and marks on disk  counts.c    the counters                rejected.c what was refused, to be looked at
+ * keyring.c verifiers and delivered secrets      handshake.c proofs of ownership
+ * forwarded.c  who is behind a proxy             confirm.c   URLs that a handshake asks for
  *
  * Threads: the workers of http/ run requests; the lane's committer completes their tickets; `bookkeeper` writes the books and what
  * was refused every second; with TLS `watcher` looks for a replaced certificate.

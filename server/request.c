@@ -106,7 +106,7 @@ static void on_refused(void *ctx, struct http_exchange *x, unsigned status, bool
 {
     struct request *r = request_of(ctx, x);
     (void)refuse(r, outcome_of(status), status);
-    /* Without a target it is no request to anybody; what was understood but for its size or its wishes is told who is not here. */
+    /* Without a target it is no request to anybody; what was understood but for its size is told who is not here. */
     if (!told && r->message.url.n && !gather_head(r) && (status == 413 || status == 417))
         r->status = 404;
     answer_refusal(r);

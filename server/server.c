@@ -184,6 +184,7 @@ static bool open_http(struct server *s, struct err *err)
 {
     const struct config *c = s->config;
     struct http_opts o = {.io = s->io,
+                          .key = "listen",
                           .host = c->listen.host,
                           .port = c->listen.port,
                           .workers = s->n_workers,
