@@ -50,6 +50,7 @@ def shell(*words):
 
 
 def build():
+    shell("bash", "-c", ". tools/packages.sh && tools/need $BUILD_PACKAGES $BENCH_PACKAGES")
     shell("cmake", "-S", ".", "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DSLUICE_BENCH=ON", "-DSLUICE_TESTS=OFF",
           "-DSLUICE_SANITIZE=")
     shell("cmake", "--build", BUILD)

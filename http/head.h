@@ -1,7 +1,8 @@
 /* head: the head of a request, read strictly (RFC 9112 sections 2 to 7).
  *
  * Refused is whatever another reader on the way may have understood differently: line ends other than CR LF, folded lines,
- * spaces before a colon, control characters, two lengths, a length beside a coding, codings other than one `chunked`, more than one Host.
+ * spaces before a colon, control characters, two lengths, a length beside a coding, codings other than one `chunked`, more than
+ * one Host.
  * Threads: pure functions. Ownership: all spans borrow the bytes. */
 #pragma once
 #include "core/http.h"

@@ -2,12 +2,12 @@
  *
  * server.c  start and stop           request.c   one request's way           gather.c   its source, and who sent it
  * judge.c   what a whole request is  answer.c    what it is told             seen.c     duplicates
- * books.c   books and marks on disk  counts.c    the counters                rejected.c what was refused, to be looked at
+ * books.c   books and marks on disk  counts.c    the counters                rejected.c what was refused, kept
  * keyring.c verifiers and delivered secrets      handshake.c proofs of ownership
  * forwarded.c  who is behind a proxy             confirm.c   URLs that a handshake asks for
  *
- * Threads: the workers of http/ run requests; the lane's committer completes their tickets; `bookkeeper` writes the books and what
- * was refused every second; with TLS `watcher` looks for a replaced certificate.
+ * Threads: the workers of http/ run requests; the lane's committer completes their tickets; `bookkeeper` writes the books and
+ * what was refused every second; with TLS `watcher` looks for a replaced certificate.
  * Locks are leaves: none is taken while another is held. */
 #pragma once
 #include "http/http.h"

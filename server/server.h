@@ -1,8 +1,8 @@
 /* server: the door. POST /in/<source>, verified, made durable, then answered.
  *
- * Way of a request: head (refuse early: 404 405 400 413) -> body gathered up to limits.body (413 at the first byte over) -> verify
- * -> handshake? answer -> duplicate? 200 -> lane_append -> the committer's ticket resumes it -> 200 with `Sluice-Entry`; 503 +
- * Retry-After when it could not be stored. Every request is counted once by outcome.
+ * Way of a request: head (refuse early: 404 405 400 413) -> body gathered up to limits.body (413 at the first byte over)
+ * -> verify -> handshake? answer -> duplicate? 200 -> lane_append -> the committer's ticket resumes it -> 200 with
+ * `Sluice-Entry`; 503 + Retry-After when it could not be stored. Every request is counted once by outcome.
  * Threads: the workers of http/ (limits.threads); the committer completes tickets; counters are atomics.
  * Life: server_start -> server_stop (stops accepting, waits for what is in flight, then returns). */
 #pragma once

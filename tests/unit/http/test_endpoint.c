@@ -52,7 +52,7 @@ static void answer(struct http_exchange *x, unsigned n, uint64_t sum)
     char text[64];
     int len = snprintf(text, sizeof text, "%u %016" PRIx64 "\n", n, sum);
     struct http_header h = {SPAN_LIT("X-Worker"), SPAN_LIT("1")};
-    ck_assert(http_answer(x, &(struct http_answer){200, {text, (size_t)len}, "text/plain", &h, 1}));
+    ck_assert(http_answer(x, &(struct http_answer){200, {text, (size_t)len}, "text/plain", &h, 1, false}));
 }
 
 static uint64_t sum_of(struct span s)
