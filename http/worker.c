@@ -18,6 +18,8 @@
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64 /* at once: then those that are open have their turn */
 
+static _Thread_local const struct worker *here; /* the worker that this thread is */
+
 uint64_t worker_monotonic(const struct worker *w)
 {
     const struct io *io = w->server->o.io;
@@ -42,10 +44,11 @@ void worker_wake(struct worker *w)
     (void)n; /* a full counter wakes as well */
 }
 
+/* A worker looks by itself before it sleeps. */
 void http_wake(struct http_server *s)
 {
     for (unsigned i = 0; i < s->o.workers; i++)
-        if (atomic_load_explicit(&s->workers[i].resumed, memory_order_relaxed))
+        if (&s->workers[i] != here && atomic_load_explicit(&s->workers[i].resumed, memory_order_relaxed))
             worker_wake(&s->workers[i]);
 }
 
@@ -129,6 +132,14 @@ static void stop_listening(struct worker *w)
 
 /* ---- the loop ---- */
 
+/* What goes on may have let others go on, in this thread. */
+static int timeout_ms(const struct worker *w)
+{
+    if (atomic_load_explicit(&w->resumed, memory_order_relaxed))
+        return 0;
+    return w->conns || w->deaf ? (int)(SWEEP_US / 1000) : -1;
+}
+
 static void sweep(struct worker *w)
 {
     w->swept_us = w->now_us;
@@ -158,8 +169,9 @@ static void *work(void *arg)
     struct epoll_event *events = mem_alloc(EVENTS_MAX * sizeof *events);
     snprintf(name, sizeof name, "http-%u", w->index % 1000);
     thread_name(name);
+    here = w;
     while (!atomic_load(&w->stop)) {
-        int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, w->conns || w->deaf ? (int)(SWEEP_US / 1000) : -1);
+        int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, timeout_ms(w));
         w->now_us = worker_monotonic(w);
         /* Nothing that an event may point to is freed before the event is taken: a connection is freed in its own turn alone. */
         for (int i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* The committer: the one thread of a lane that writes. See lane.c for what must hold. */
+/* Committing: the lane's committer, or a thread that has the lane for itself, writes, syncs and tells. One at a time, to the end
+ * of the telling, so that tickets complete in the order of their sequences. See lane.c for what must hold. */
 #include "journal/lane.h"
 #include "core/thread.h"
 #include <errno.h>
@@ -92,7 +93,6 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
     }
     l->failure = ok ? (struct err){0} : *err;
     done = take_tickets(b);
-    l->committing = false;
     pthread_cond_broadcast(&l->durable_moved);
     pthread_mutex_unlock(&l->lock);
     if (listener.before)
@@ -103,38 +103,52 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
         listener.after(listener.ctx);
 }
 
-/* Swaps the batches when there is work; false: closing and nothing left. */
-static bool next_batch(struct lane *l, struct batch **ret)
+struct batch *lane_take_batch_locked(struct lane *l)
 {
+    struct batch *b = &l->batches[l->filling];
+    l->filling = !l->filling;
+    l->committing = true;
+    return b;
+}
+
+void lane_commit_batch(struct lane *l, struct batch *b)
+{
+    const struct io *io = l->journal->opts.io;
+    struct err err = {0};
+    uint64_t began = io->world->monotonic_us(io);
+    bool ok = commit(l, b, &err);
+    uint64_t now = io->world->monotonic_us(io);
+    atomic_fetch_add(&l->commits, 1);
+    atomic_fetch_add(&l->commit_us, now - began);
+    histogram_observe(&l->journal->commit_times, now - began);
+    settle(l, b, ok, &err);
     pthread_mutex_lock(&l->lock);
-    while (!l->batches[l->filling].head && !l->closing)
-        pthread_cond_wait(&l->work, &l->lock);
-    bool any = l->batches[l->filling].head != NULL;
-    if (any) {
-        *ret = &l->batches[l->filling];
-        l->filling = !l->filling;
-        l->committing = true;
-    }
+    l->committing = false;
+    if (l->batches[l->filling].head || l->closing)
+        pthread_cond_signal(&l->work);
     pthread_mutex_unlock(&l->lock);
-    return any;
+}
+
+/* NULL: closing, and nothing is left. */
+static struct batch *next_batch(struct lane *l)
+{
+    struct batch *b = NULL;
+    pthread_mutex_lock(&l->lock);
+    while (l->committing || (!l->batches[l->filling].head && !l->closing))
+        pthread_cond_wait(&l->work, &l->lock);
+    if (l->batches[l->filling].head)
+        b = lane_take_batch_locked(l);
+    pthread_mutex_unlock(&l->lock);
+    return b;
 }
 
 void *lane_commit_loop(void *arg)
 {
     struct lane *l = arg;
-    const struct io *io = l->journal->opts.io;
     struct batch *b;
     thread_name(l->id == LANE_EVENTS ? "commit-events" : "commit-backfill");
-    while (next_batch(l, &b)) {
-        struct err err = {0};
-        uint64_t began = io->world->monotonic_us(io);
-        bool ok = commit(l, b, &err);
-        uint64_t now = io->world->monotonic_us(io);
-        atomic_fetch_add(&l->commits, 1);
-        atomic_fetch_add(&l->commit_us, now - began);
-        histogram_observe(&l->journal->commit_times, now - began);
-        settle(l, b, ok, &err);
-    }
+    while ((b = next_batch(l)))
+        lane_commit_batch(l, b);
     writer_close(&l->writer);
     return NULL;
 }

@@ -90,7 +90,8 @@ static bool encode_locked(struct lane *l, struct batch *b, const struct entry *e
     return err_set(err, ERR_FULL, full && start ? "the disk does not keep up with what is coming in" : "no memory for an entry");
 }
 
-bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct err *err)
+/* `alone`: the batch with this one ticket is the caller's to commit (*ret_mine), where that is possible. */
+static bool append(struct lane *l, const struct entry *e, struct ticket *t, bool alone, struct batch **ret_mine, struct err *err)
 {
     pthread_mutex_lock(&l->lock);
     struct batch *b = &l->batches[l->filling];
@@ -108,10 +109,26 @@ bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct
         t->next = NULL;
         *b->tail = t;
         b->tail = &t->next;
-        if (!l->committing)
+        if (alone && !l->committing && b->head == t)
+            *ret_mine = lane_take_batch_locked(l);
+        else if (!l->committing)
             pthread_cond_signal(&l->work);
     }
     pthread_mutex_unlock(&l->lock);
+    return ok;
+}
+
+bool lane_append(struct lane *l, const struct entry *e, struct ticket *t, struct err *err)
+{
+    return append(l, e, t, false, NULL, err);
+}
+
+bool lane_append_alone(struct lane *l, const struct entry *e, struct ticket *t, struct err *err)
+{
+    struct batch *mine = NULL;
+    bool ok = append(l, e, t, true, &mine, err);
+    if (mine)
+        lane_commit_batch(l, mine);
     return ok;
 }
 

@@ -37,7 +37,7 @@ struct lane {
     size_t n_segments, cap_segments;
     struct batch batches[2];
     int filling;              /* the batch that appends go to; the other is the committer's */
-    bool committing;
+    bool committing;          /* somebody has taken a batch: the writer is his until its tickets are told */
     uint64_t next_seq;
     atomic_uint_fast64_t durable;
     struct lane_listener listener;
@@ -46,7 +46,7 @@ struct lane {
     uint64_t refused_bytes;   /* what did not fit last; 0: what came last did */
     struct err failure;       /* of the last commit; NONE: it went well */
     uint64_t failed_us;       /* when, monotonic */
-    /* The committer's own: the open segment. */
+    /* Of who commits: the open segment. */
     struct writer writer;     /* none is open: the next commit begins a new one */
     /* Counted at open and by readers. */
     atomic_uint_fast64_t torn_bytes, damaged_bytes, quarantined, commits, commit_us, total_bytes;
@@ -72,6 +72,10 @@ bool lane_quarantine(struct lane *l, uint64_t first, int fd, uint64_t offset, ui
 
 /* committer.c */
 void *lane_commit_loop(void *lane);
+/* The filling batch becomes the caller's: nobody else writes until lane_commit_batch is over. Not while l->committing. */
+struct batch *lane_take_batch_locked(struct lane *l);
+/* Writes and syncs it and completes its tickets. */
+void lane_commit_batch(struct lane *l, struct batch *b);
 
 /* identity.c: the node's name and lineage; draws a new lineage in a copied directory. */
 bool journal_identity(struct journal *j, struct err *err);

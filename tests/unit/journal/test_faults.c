@@ -68,6 +68,14 @@ static void send_group(struct story *story, struct journal *j)
     pthread_mutex_unlock(&story->lock);
 }
 
+/* One append that commits in this very thread. */
+static void send_alone(struct story *story, struct journal *j)
+{
+    uint64_t n = story->next++;
+    bool ok = append_alone(j, n, &story->seqs[n]), ended = disk_failed(story->disk) && !ok;
+    story->fates[n] = ok ? ACKNOWLEDGED : ended && story->power ? UNTOLD : REFUSED;
+}
+
 /* One life of a process: open, append, remove what is old, append, close. */
 static void live(struct story *story)
 {
@@ -79,6 +87,7 @@ static void live(struct story *story)
     struct lane *lane = journal_lane(j, LANE_EVENTS);
     for (int i = 0; i < 3; i++)
         send_group(story, j);
+    send_alone(story, j);
     uint64_t upto = lane_durable(lane) / 2;
     story->removed = upto > story->removed ? upto : story->removed;
     (void)lane_remove(lane, upto, UINT64_MAX, &err);
