@@ -6,6 +6,10 @@
 
 #define BLOCK_BYTES ((size_t)512 << 10)
 
+#define SMALL_BYTES ((size_t)64 << 10)       /* of an append: below, room is filled with zeros */
+#define SMALL_ROOM_BYTES (UINT64_C(1) << 20) /* taken ahead for such ones */
+#define FILL_BYTES ((size_t)128 << 10)
+
 static size_t align_up(size_t n)
 {
     return (n + WRITE_ALIGN - 1) & ~(WRITE_ALIGN - 1);
@@ -19,7 +23,8 @@ static bool fail(struct err *err, int rc, const char *what)
 
 bool writer_init(struct writer *w, const struct io *io, struct err *err)
 {
-    *w = (struct writer){.io = io, .fd = -1, .block = aligned_alloc(WRITE_ALIGN, BLOCK_BYTES)};
+    *w = (struct writer){.io = io, .fd = -1, .block = aligned_alloc(WRITE_ALIGN, BLOCK_BYTES + FILL_BYTES)};
+    w->zeros = w->block ? w->block + BLOCK_BYTES : NULL;
     return w->block || err_set(err, ERR_NOMEM, "no memory for the journal's writer");
 }
 
@@ -50,24 +55,37 @@ static int put_blocks(struct writer *w, const char *p, size_t n, uint64_t offset
     return 0;
 }
 
+/* The first write to a block has to be entered in the file system's own journal with its sync; one to a block of zeros has not.
+ * That halves the time of a small commit, and would only double the bytes of large ones. */
+static void fill_room(struct writer *w, uint64_t from, uint64_t upto)
+{
+    memset(w->zeros, 0, FILL_BYTES);
+    for (; from + FILL_BYTES <= upto; from += FILL_BYTES)
+        if (put_blocks(w, w->zeros, FILL_BYTES, from) < 0)
+            return; /* what is written next will tell */
+}
+
 /* Room for what is to be written. Where it cannot be had ahead, the write itself will tell. */
-static void take_room(struct writer *w, uint64_t upto)
+static void take_room(struct writer *w, uint64_t upto, bool small)
 {
     if (upto <= w->allocated)
         return;
-    uint64_t n = upto + ROOM_BYTES - w->allocated;
-    int rc = w->io->file->allocate(w->io, w->fd, w->allocated, n);
-    if (rc == 0)
-        w->allocated += n;
-    else if (rc == -EOPNOTSUPP || rc == -ENOSYS)
+    uint64_t from = w->allocated, n = align_up(upto - from) + (small ? SMALL_ROOM_BYTES : ROOM_BYTES);
+    int rc = w->io->file->allocate(w->io, w->fd, from, n);
+    if (rc == -EOPNOTSUPP || rc == -ENOSYS)
         w->allocated = UINT64_MAX;
+    if (rc < 0)
+        return;
+    w->allocated += n;
+    if (small)
+        fill_room(w, align_up(from), w->allocated);
 }
 
 static int append(struct writer *w, struct span bytes)
 {
     uint64_t at = w->written - w->tail;
     size_t have = w->tail;
-    take_room(w, w->written + bytes.n + WRITE_ALIGN);
+    take_room(w, w->written + bytes.n + WRITE_ALIGN, bytes.n < SMALL_BYTES);
     for (struct span left = bytes; left.n;) {
         size_t n = left.n < BLOCK_BYTES - have ? left.n : BLOCK_BYTES - have;
         memcpy(w->block + have, left.p, n);

@@ -20,6 +20,7 @@ struct writer {
     uint64_t written;   /* of what was appended; beyond `end` until the next sync */
     uint64_t allocated; /* the file's room; UINT64_MAX: it cannot be taken ahead */
     char *block;        /* begins with the last, partial block */
+    char *zeros;        /* behind it, in the same memory */
     size_t tail;        /* bytes of it */
 };
 bool writer_init(struct writer *w, const struct io *io, struct err *err);
