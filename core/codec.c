@@ -3,8 +3,11 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
-#define XXH_INLINE_ALL
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h> /* by what the processor has: the build is for any */
+#else
 #include <xxhash.h>
+#endif
 
 /* A refused text leaves nothing behind. */
 static bool refuse(struct buf *out, size_t n_before)
@@ -22,11 +25,14 @@ void hex_encode(struct buf *out, struct span in)
 {
     if (!buf_reserve(out, in.n * 2))
         return;
+    char *p = out->p + out->n;
     for (size_t i = 0; i < in.n; i++) {
         unsigned char c = (unsigned char)in.p[i];
-        buf_addc(out, hex_digits[c >> 4]);
-        buf_addc(out, hex_digits[c & 15]);
+        *p++ = hex_digits[c >> 4];
+        *p++ = hex_digits[c & 15];
     }
+    *p = 0;
+    out->n += in.n * 2;
 }
 
 static int hex_value(char c)
@@ -43,15 +49,16 @@ static int hex_value(char c)
 bool hex_decode(struct buf *out, struct span in)
 {
     size_t before = out->n;
-    if (in.n % 2)
+    if (in.n % 2 || !buf_reserve(out, in.n / 2))
         return false;
     for (size_t i = 0; i < in.n; i += 2) {
         int hi = hex_value(in.p[i]), lo = hex_value(in.p[i + 1]);
         if (hi < 0 || lo < 0)
             return refuse(out, before);
-        buf_add_u8(out, (uint8_t)(hi << 4 | lo));
+        out->p[out->n++] = (char)(hi << 4 | lo);
     }
-    return buf_ok(out);
+    out->p[out->n] = 0;
+    return true;
 }
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
