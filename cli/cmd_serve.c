@@ -53,7 +53,7 @@ static bool start_consumers(struct parts *p, struct err *err)
     struct store *store;
     if (!instance_store(in, &store, err))
         return false;
-    struct merger_opts mo = {.config = in->config, .store = store, .io = in->io};
+    struct merger_opts mo = {.config = in->config, .store = store, .io = in->io, .data_dir = in->config->data_dir};
     if (!merger_new(&mo, &p->live.merger, err))
         return false;
     struct stager_opts so = {.config = in->config,
