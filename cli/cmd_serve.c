@@ -11,6 +11,7 @@
 #include "core/thread.h"
 #include "merge/merge.h"
 #include "server/server.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -175,6 +176,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     int code = EXIT_DONE;
     if (ok) {
         tell_start(&p, io);
+        malloc_trim(0); /* what reading the configuration and the manifests took */
         int signal = 0;
         sigwait(&signals, &signal);
         log_info("stopping", "signal=%s", signal == SIGINT ? "INT" : "TERM");
