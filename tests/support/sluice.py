@@ -1,5 +1,6 @@
 """A Sluice under test: its folder, its configuration, its server process, its commands."""
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -48,10 +49,11 @@ class Sluice:
         if kind is None or not os.environ.get("KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
 
-    def start(self, seconds=20):
-        """Starts the server and waits until it accepts connections."""
+    def start(self, seconds=20, files=None):
+        """Starts the server and waits until it accepts connections. files: its soft and hard limit of open files."""
         self.log = open(self.path("serve.log"), "ab")
-        self.server = subprocess.Popen([BINARY, "serve"], cwd=self.dir, stdout=self.log, stderr=self.log)
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)) if files else None
+        self.server = subprocess.Popen([BINARY, "serve"], cwd=self.dir, stdout=self.log, stderr=self.log, preexec_fn=limit)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.server.poll() is not None:
