@@ -51,6 +51,7 @@ bool certificate_warning(const char *file, uint64_t now_us, char *out, size_t n)
     if (end <= now_us)
         snprintf(out, n, "the certificate of tls.cert has expired, at %s: no provider delivers any more", at);
     else
-        snprintf(out, n, "the certificate of tls.cert expires in %llu h, at %s", (unsigned long long)((end - now_us) / 3600000000), at);
+        snprintf(out, n, "the certificate of tls.cert expires in %llu h, at %s",
+                 (unsigned long long)((end - now_us) / 3600000000), at);
     return true;
 }

@@ -132,8 +132,8 @@ int cmd_transform(struct instance *in, const struct command_args *a, const struc
     if (!command_options(a, io, "transform", spec, &name, 1, 1, &n))
         return EXIT_USAGE;
     if ((data != NULL) + (request != NULL) != 1) {
-        fprintf(io->err, "sluice transform: give one of --data FILE (the event's body; - is stdin) and --request FILE (a captured "
-                         "request)\n");
+        fprintf(io->err, "sluice transform: give one of --data FILE (the event's body; - is stdin) and --request FILE "
+                         "(a captured request)\n");
         return EXIT_USAGE;
     }
     if (request && header) {

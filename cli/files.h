@@ -6,6 +6,6 @@
 #include "config/config.h"
 
 #define FILES_OWN 256
-/* Raises the soft limit of open files to what limits.connections needs, as far as the hard limit lets it. False: it does not let it;
+/* Raises the soft limit of open files to what limits.connections needs, as far as the hard limit lets it. False: it does not;
  * *ret_limit is what there is, *ret_needed what there should be. */
 bool files_raise(const struct config *c, uint64_t *ret_limit, uint64_t *ret_needed);

@@ -1,8 +1,8 @@
 /* curl_late: libcurl, mapped when the first transfer begins.
  *
- * libcurl brings some twenty libraries along, two MiB of resident memory, and a server that takes webhooks may never send anything.
- * So nothing is linked to it: the functions of it that the program uses are defined here, by their own names, and hand on what they
- * get. Where the library is not there, curl_easy_init and curl_url answer NULL, and the log says why, once.
+ * libcurl brings some twenty libraries along, two MiB of resident memory, and a server that takes webhooks may never send a
+ * thing. So nothing is linked to it: the functions of it that the program uses are defined here, by their own names, and hand on
+ * what they get. Where the library is not there, curl_easy_init and curl_url answer NULL, and the log says why, once.
  * Another function of libcurl that somebody begins to use does not link: it belongs into FUNCTIONS and below.
  * Threads: any. Life: from the first call to the end of the process. Failures: as libcurl's. */
 #define CURL_DISABLE_TYPECHECK
@@ -16,9 +16,9 @@
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 
-#define FUNCTIONS(X)                                                                                                              \
-    X(curl_global_init) X(curl_easy_init) X(curl_easy_cleanup) X(curl_easy_perform) X(curl_easy_setopt) X(curl_easy_getinfo)      \
-    X(curl_easy_strerror) X(curl_free) X(curl_slist_append) X(curl_slist_free_all) X(curl_url) X(curl_url_cleanup)                \
+#define FUNCTIONS(X) \
+    X(curl_global_init) X(curl_easy_init) X(curl_easy_cleanup) X(curl_easy_perform) X(curl_easy_setopt) X(curl_easy_getinfo) \
+    X(curl_easy_strerror) X(curl_free) X(curl_slist_append) X(curl_slist_free_all) X(curl_url) X(curl_url_cleanup) \
     X(curl_url_get) X(curl_url_set)
 
 static struct {
@@ -37,9 +37,9 @@ static void load(void)
         handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     bool all = handle != NULL;
     void *at = NULL;
-#define X(name)                                                                                                                   \
-    at = handle ? dlsym(handle, #name) : NULL;                                                                                    \
-    all = all && at;                                                                                                              \
+#define X(name) \
+    at = handle ? dlsym(handle, #name) : NULL; \
+    all = all && at; \
     memcpy(&lib.name, &at, sizeof at);
     FUNCTIONS(X)
 #undef X

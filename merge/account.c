@@ -192,7 +192,9 @@ static bool settle_some(struct settling *g, struct state *s, struct err *err)
     bool ok = look_begin(t, s, &look, err);
     if (ok) {
         ok = (look.holds || state_settled_void(s, err)) && prepare(t, &g->find.find, err) &&
-             (!look.now.opening[0] || state_unsettled_each(s, (struct span){0}, (struct span){0}, false, gather_merged, g, err)) && g->find.ok;
+             (!look.now.opening[0] ||
+              state_unsettled_each(s, (struct span){0}, (struct span){0}, false, gather_merged, g, err)) &&
+             g->find.ok;
         sqlite3_finalize(g->find.find);
         ok = ok && (buf_ok(&g->keys) || err_set(err, ERR_NOMEM, "out of memory for the names of objects"));
         for (size_t at = 0; ok && at < g->keys.n; at += strlen(g->keys.p + at) + 1)

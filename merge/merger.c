@@ -198,7 +198,8 @@ static void settle(struct merger *m)
     m->settled_us = now;
     m->unsettled = !merger_settle(m, &err);
     if (m->unsettled)
-        log_limited(&limit, LOG_WARN, "what is merged could not be noted in the books; tried again later", "error=\"%s\"", err.msg);
+        log_limited(&limit, LOG_WARN, "what is merged could not be noted in the books; tried again later", "error=\"%s\"",
+                    err.msg);
 }
 
 static uint64_t rest_us(const struct merger *m, uint64_t full_at)

@@ -26,7 +26,8 @@ bool state_unsettled_each(struct state *s, struct span source, struct span table
     static const char *const sql[2][3] = {
         {COLUMNS " AND settled = 0 AND ?1 = ?2" ORDER, COLUMNS " AND settled = 0 AND source = ?1 AND ?2 = ?2" ORDER,
          COLUMNS " AND settled = 0 AND source = ?1 AND tbl = ?2" ORDER},
-        {COLUMNS " AND ?1 = ?2" ORDER, COLUMNS " AND source = ?1 AND ?2 = ?2" ORDER, COLUMNS " AND source = ?1 AND tbl = ?2" ORDER},
+        {COLUMNS " AND ?1 = ?2" ORDER, COLUMNS " AND source = ?1 AND ?2 = ?2" ORDER,
+         COLUMNS " AND source = ?1 AND tbl = ?2" ORDER},
     };
 #undef COLUMNS
 #undef ORDER
