@@ -61,7 +61,7 @@ uint64_t lane_durable(const struct lane *l); /* highest durable seq, 0: none */
 bool lane_wait(struct lane *l, uint64_t seq, uint64_t timeout_us);
 /* How many durable entries each source has from each of two sequences on, up to the same end, and when the first of them was
  * received; sources with none are left out. Costs little, but the first time for entries that were there at journal_open: those
- * are read. Of an entry that was damaged since it was read or written this tells nothing: it counts until a reader comes to it. */
+ * are read. An entry that was damaged since it was written or read counts until a reader comes to it. */
 struct lane_counted {
     struct span source;
     uint64_t entries[2], oldest_us[2];

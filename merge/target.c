@@ -144,8 +144,8 @@ static bool draw_opening(struct sqlite_target *t, struct err *err)
 }
 
 /* Every state of the target has a name: this opening of it, and the number of the commit. So others can tell whether it still
- * holds what they once saw in it. Where our row is gone, objects were taken from the list of inputs: then it goes on under another
- * name. */
+ * holds what they once saw in it. Where our row is gone, objects were taken from the list of inputs: then it goes on under
+ * another name. */
 static bool note_commit(struct sqlite_target *t, struct err *err)
 {
     if (!t->merged)
