@@ -2,8 +2,8 @@
  * a position is counted without reading it, and a reader begins near what it wants. Private to journal/.
  *
  * A stretch is closed by STRETCH_ENTRIES, STRETCH_BYTES or the end of its segment, so to look inside of one costs little. It
- * takes about a hundred bytes, and sixteen for each source in it. The committer adds what it has made durable, from the very bytes
- * that it wrote; what is older than the process is read once, when it is first asked for (lane_count).
+ * takes about a hundred bytes, and sixteen for each source in it. The committer adds what it has made durable, from the very
+ * bytes that it wrote; what is older than the process is read once, when it is first asked for (lane_count).
  * Threads: any, under `lock`, which is taken before the lane's. Life: tally_init -> … -> tally_release. */
 #pragma once
 #include "journal/entry.h"
