@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build", "bench")
@@ -31,7 +32,7 @@ staging: {objects: {url: "file://./data/staging", cut_age: %(cut_age)s}}
 merge: {target: "%(merge)s", every: 1s}
 journal: {max: 60GiB}
 limits: {per_address: 0}
-"""
+%(admin)s"""
 
 
 class BenchError(Exception):
@@ -233,15 +234,17 @@ def bare(folder, hmac=False):
 class Sluice:
     """A folder with a configuration, its server, its commands."""
 
-    def __init__(self, cut_age="60s", merge="sqlite:./data/tables.db"):
+    def __init__(self, cut_age="60s", merge="sqlite:./data/tables.db", admin=False):
         self.dir, self.port, self.server = scratch(), free_port(), None
+        self.admin_port = free_port() if admin else None
         os.makedirs(self.path("secrets"), 0o700)
         for name, text in (("github", payloads.GITHUB_SECRET), ("stripe", payloads.STRIPE_SECRET), ("key", "sk_test_bench")):
             fd = os.open(self.path("secrets", name), os.O_WRONLY | os.O_CREAT, 0o600)
             os.write(fd, text.encode())
             os.close(fd)
         with open(self.path("sluice.yaml"), "w") as f:
-            f.write(CONFIG % {"port": self.port, "cut_age": cut_age, "merge": merge, "version": payloads.STRIPE_VERSION})
+            f.write(CONFIG % {"port": self.port, "cut_age": cut_age, "merge": merge, "version": payloads.STRIPE_VERSION,
+                              "admin": "admin: {listen: \"127.0.0.1:%d\"}\n" % self.admin_port if admin else ""})
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -265,6 +268,14 @@ class Sluice:
             if child.returncode not in codes:
                 raise BenchError("sluice %s ended with %d: %s" % (" ".join(words), child.returncode, err.read()[-1000:]))
             return out.read(), use.ru_maxrss
+
+    def metric(self, name, seconds=30):
+        """The value of the one sample of this name, read from the admin listener; None where it is left out."""
+        with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % self.admin_port, timeout=seconds) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(name) and line[len(name)] in " {":
+                    return float(line.rsplit(" ", 1)[1])
+        return None
 
     def books(self):
         """The books of all sources together."""

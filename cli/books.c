@@ -7,32 +7,27 @@
 #define TRIES 40
 #define AGAIN_US 50000
 
-/* What the journal itself says of one lane, by source. */
-struct lane_count {
+/* What the journal itself says of one lane: entries above the door's mark, and at or above the staging position. */
+struct lane_look {
     const struct config *config;
-    uint64_t *uncounted; /* entries above the door's mark, by place of the source */
-    uint64_t *waiting;   /* entries at or above the staging position */
+    struct source_books *books;
+    enum lane_id lane;
 };
 
-static bool count_lane(struct lane *lane, uint64_t mark, uint64_t position, uint64_t upto, struct lane_count *c, struct err *err)
+static void add_counted(void *ctx, const struct lane_counted *c)
 {
-    uint64_t from = mark + 1 < position ? mark + 1 : position;
-    struct reader *r = reader_open(lane, from);
-    bool ok = true, any = true;
-    while (ok && any) {
-        struct entry e;
-        ok = reader_next(r, &e, &any, NULL, err);
-        if (!ok || !any || e.seq > upto)
-            break;
-        const struct source_config *s = config_source(c->config, e.source);
-        if (!s)
-            continue;
-        size_t place = (size_t)(s - c->config->sources);
-        c->uncounted[place] += e.seq > mark;
-        c->waiting[place] += e.seq >= position;
-    }
-    reader_close(&r);
-    return ok;
+    const struct lane_look *look = ctx;
+    const struct source_config *s = config_source(look->config, c->source);
+    if (!s)
+        return;
+    struct source_books *b = &look->books[s - look->config->sources];
+    uint64_t uncounted = c->entries[0];
+    b->door.received += look->lane == LANE_EVENTS ? uncounted : 0;
+    b->door.journalled += look->lane == LANE_EVENTS ? uncounted : 0;
+    b->door.pages += look->lane == LANE_EVENTS ? 0 : uncounted;
+    b->entries_waiting += c->entries[1];
+    if (c->entries[1] && (!b->oldest_waiting_us || c->oldest_us[1] < b->oldest_waiting_us))
+        b->oldest_waiting_us = c->oldest_us[1];
 }
 
 /* One consistent look at state.db: everything in one read transaction. */
@@ -68,26 +63,13 @@ static bool read_rows(struct instance *in, struct state *state, struct tables *t
 static bool add_journal(struct instance *in, struct journal *journal, struct source_books *ret,
                         const uint64_t positions[LANE_COUNT], const uint64_t marks[LANE_COUNT], struct err *err)
 {
-    size_t n = in->config->n_sources;
-    uint64_t *counts = mem_alloc((2 * n + 1) * sizeof *counts);
-    bool ok = true;
-    for (int l = 0; ok && l < LANE_COUNT; l++) {
-        struct lane *lane = journal_lane(journal, (enum lane_id)l);
-        struct lane_count c = {.config = in->config, .uncounted = counts, .waiting = counts + n};
-        memset(counts, 0, 2 * n * sizeof *counts);
-        ok = count_lane(lane, marks[l], positions[l], lane_durable(lane), &c, err);
-        for (size_t i = 0; ok && i < n; i++) {
-            ret[i].entries_waiting += c.waiting[i];
-            if (l == LANE_EVENTS) {
-                ret[i].door.received += c.uncounted[i];
-                ret[i].door.journalled += c.uncounted[i];
-            } else {
-                ret[i].door.pages += c.uncounted[i];
-            }
-        }
+    for (int l = 0; l < LANE_COUNT; l++) {
+        struct lane_look look = {.config = in->config, .books = ret, .lane = (enum lane_id)l};
+        const uint64_t from[2] = {marks[l] + 1, positions[l]};
+        if (!lane_count(journal_lane(journal, look.lane), from, add_counted, &look, err))
+            return false;
     }
-    free(counts);
-    return ok;
+    return true;
 }
 
 static void judge(struct source_books *b, uint64_t *lost)

@@ -3,7 +3,6 @@
 #include "cli/registry.h"
 #include "merge/merge.h"
 #include "merge/account.h"
-#include "staging/waiting.h"
 
 #define LOOK_US 100000
 
@@ -23,11 +22,10 @@ static void print_counts(const struct command_io *io, bool as_json, const struct
                 thousands(c->deleted, b[3]), thousands(c->kept_out, b[4]), thousands(c->missed, b[5]));
 }
 
-static bool merge_once(struct instance *in, struct stager *stager, struct merger *merger, struct span source,
+static bool merge_once(struct stager *stager, struct merger *merger, struct span source,
                        struct span table, struct merge_counts *counts, struct err *err)
 {
-    (void)in;
-    return stager_drain(stager, err) && merger_pass(merger, source, table, counts, err);
+    return stager_drain(stager, err) && merger_pass(merger, source, table, counts, err) && merger_settle(merger, err);
 }
 
 static int merge_alone(struct instance *in, const struct command_args *a, const struct command_io *io, struct span source,
@@ -43,13 +41,13 @@ static int merge_alone(struct instance *in, const struct command_args *a, const 
     if (ok) {
         struct stager_opts so = {
             .config = in->config, .journal = journal, .store = store, .data_dir = in->config->data_dir, .io = in->io};
-        struct merger_opts mo = {.config = in->config, .store = store, .io = in->io};
+        struct merger_opts mo = {.config = in->config, .store = store, .io = in->io, .data_dir = in->config->data_dir};
         ok = stager_new(&so, &stager, &err) && merger_new(&mo, &merger, &err);
     }
-    ok = ok && merge_once(in, stager, merger, source, table, &counts, &err);
+    ok = ok && merge_once(stager, merger, source, table, &counts, &err);
     while (ok && follow && !*io->stop) {
         in->io->world->sleep_us(in->io, in->config->merge_every_us);
-        ok = merge_once(in, stager, merger, source, table, &counts, &err);
+        ok = merge_once(stager, merger, source, table, &counts, &err);
     }
     merger_free(&merger);
     stager_free(&stager);

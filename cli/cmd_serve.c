@@ -3,7 +3,9 @@
  * flusher, the stager, the merger, the scheduler of pulls, the command socket's, the admin listener's two, and one that watches
  * the stop. The admin listener is there before deliveries are taken and until everything else is gone. */
 #include "cli/admin.h"
+#include "cli/certificate.h"
 #include "cli/deadline.h"
+#include "cli/files.h"
 #include "cli/registry.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
@@ -11,6 +13,7 @@
 #include "core/thread.h"
 #include "merge/merge.h"
 #include "server/server.h"
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -53,7 +56,7 @@ static bool start_consumers(struct parts *p, struct err *err)
     struct store *store;
     if (!instance_store(in, &store, err))
         return false;
-    struct merger_opts mo = {.config = in->config, .store = store, .io = in->io};
+    struct merger_opts mo = {.config = in->config, .store = store, .io = in->io, .data_dir = in->config->data_dir};
     if (!merger_new(&mo, &p->live.merger, err))
         return false;
     struct stager_opts so = {.config = in->config,
@@ -121,6 +124,16 @@ static void stop(struct parts *p, struct deadline *deadline)
     merger_free(&p->live.merger);
 }
 
+static void take_files(const struct config *c)
+{
+    uint64_t limit, needed;
+    if (!files_raise(c, &limit, &needed))
+        log_warn("the process may open too few files: connections beyond them are not taken; raise the hard limit (LimitNOFILE=, "
+                 "ulimit -Hn), or set limits.connections lower",
+                 "limit=%llu needed=%llu connections=%llu", (unsigned long long)limit, (unsigned long long)needed,
+                 (unsigned long long)c->connections_max);
+}
+
 static void tell_start(const struct parts *p, const struct command_io *io)
 {
     struct buf warnings;
@@ -133,6 +146,9 @@ static void tell_start(const struct parts *p, const struct command_io *io)
     }
     buf_release(&warnings);
     const struct config *c = p->in->config;
+    char words[600];
+    if (c->tls_cert && certificate_warning(c->tls_cert, p->live.started_us, words, sizeof words))
+        log_warn("the certificate must be replaced; a new one is taken up without a restart", "what=\"%s\"", words);
     struct journal_stats stats;
     journal_stats(p->live.journal, &stats);
     if (stats.quarantined)
@@ -171,10 +187,12 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
         return EXIT_USAGE;
     }
     struct parts p = {.in = &own};
+    take_files(in->config);
     bool ok = instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
     int code = EXIT_DONE;
     if (ok) {
         tell_start(&p, io);
+        malloc_trim(0); /* what reading the configuration and the manifests took */
         int signal = 0;
         sigwait(&signals, &signal);
         log_info("stopping", "signal=%s", signal == SIGINT ? "INT" : "TERM");

@@ -1,5 +1,6 @@
 /* status: how each source is, why, and what to do; and the books (cli/books.h). */
 #include "cli/books.h"
+#include "cli/certificate.h"
 #include "cli/registry.h"
 #include "cli/status.h"
 #include "core/clock.h"
@@ -131,6 +132,7 @@ struct collected {
     struct source_status *status;
     struct source_books *books;
     size_t n;
+    char certificate[600]; /* what is to be said of the listener's, or "" */
 };
 
 static void print_text(const struct command_io *io, const struct collected *c, uint64_t now)
@@ -140,6 +142,8 @@ static void print_text(const struct command_io *io, const struct collected *c, u
     for (size_t i = 0; i < c->n; i++)
         print_line(io, &c->status[i], now);
     fputc('\n', io->out);
+    if (c->certificate[0])
+        fprintf(io->out, "%s %s\n", glyph_warn(io), c->certificate);
     for (size_t i = 0; i < c->n; i++)
         print_findings(io, &c->status[i]);
     for (size_t i = 0; i < c->n; i++)
@@ -160,7 +164,10 @@ static void print_json(const struct command_io *io, const struct collected *c, b
         buf_addz(&b, i ? "," : "");
         add_books(&b, c->status[i].source->name, &c->books[i]);
     }
-    buf_addz(&b, "]}}");
+    buf_addz(&b, "]},\"warnings\":[");
+    if (c->certificate[0])
+        json_write_string(&b, span_of(c->certificate));
+    buf_addz(&b, "]}");
     fprintf(io->out, "%s\n", buf_z(&b));
     buf_release(&b);
 }
@@ -190,6 +197,9 @@ int cmd_status(struct instance *in, const struct command_args *a, const struct c
         kept++;
     }
     c.n = kept;
+    if (in->config->tls_cert &&
+        !certificate_warning(in->config->tls_cert, in->io->world->now_us(in->io), c.certificate, sizeof c.certificate))
+        c.certificate[0] = 0;
     int code = !ok ? command_fail(io, &err) : balanced && !failing ? EXIT_DONE : EXIT_FAILED;
     if (ok && a->json)
         print_json(io, &c, balanced);

@@ -31,6 +31,15 @@ struct invocation {
     bool help;
 };
 
+static bool speaks_utf8(void)
+{
+    locale_t l = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+    bool utf8 = l && strcmp(nl_langinfo_l(CODESET, l), "UTF-8") == 0;
+    if (l)
+        freelocale(l); /* its tables are mapped only as long */
+    return utf8;
+}
+
 static struct command_io terminal(void)
 {
     struct winsize w = {0};
@@ -41,7 +50,7 @@ static struct command_io terminal(void)
                                .err = stderr,
                                .out_tty = isatty(STDOUT_FILENO),
                                .err_tty = err_tty,
-                               .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+                               .utf8 = speaks_utf8(),
                                .columns = w.ws_col ? w.ws_col : 80,
                                .stop = &stop_asked};
 }
@@ -176,7 +185,6 @@ static void catch_signals(void)
 
 int main(int argc, char **argv)
 {
-    setlocale(LC_CTYPE, "");
     log_open(LOG_INFO, false);
     catch_signals();
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {

@@ -1,4 +1,5 @@
 #include "cli/metrics.h"
+#include "cli/certificate.h"
 #include "cli/exposition.h"
 #include "cli/status.h"
 #include "core/log.h"
@@ -283,6 +284,17 @@ static bool add_build(struct scrape *s, struct err *err)
     return true;
 }
 
+static bool add_certificate(struct scrape *s, struct err *err)
+{
+    uint64_t end;
+    if (!s->in->config->tls_cert)
+        return true;
+    if (!certificate_ends(s->in->config->tls_cert, &end, err))
+        return false;
+    exposition_seconds(s->out, s->name, NULL, end);
+    return true;
+}
+
 static bool add_reload(struct scrape *s, struct err *err)
 {
     (void)err;
@@ -312,6 +324,8 @@ static const struct family {
     {"sluice_dead_letters", "gauge", "Entries that could not become rows.", add_dead},
     {"sluice_secret_last_used_seconds", "gauge", "When a secret last verified a delivery, in seconds since 1970; 0: never.",
      add_secrets},
+    {"sluice_certificate_expiry_seconds", "gauge", "When the certificate of tls.cert expires, in seconds since 1970.",
+     add_certificate},
     {"sluice_config_reload_ok", "gauge", "0: the last change of the configuration was refused, the one before is in force.",
      add_reload},
     {"sluice_build_info", "gauge", "The version that runs.", add_build},

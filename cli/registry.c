@@ -75,8 +75,9 @@ const struct command commands[] = {
     {"transform", NULL, "SOURCE", "which rows an event becomes",
      "  --data FILE      the event's body (- is stdin)\n"
      "  --header N:V     a header, may be given several times\n"
+     "  --request FILE   instead of both: a request that `sluice capture` kept\n"
      "  --manifest FILE  a manifest that is not installed",
-     LOCAL_ONLY, "--data", cmd_transform},
+     LOCAL_ONLY, "--data --request", cmd_transform},
     {"send", NULL, "SOURCE", "sign an event as the provider would and post it to the running server",
      "  --data FILE      the body (- is stdin); without it a small example is made\n"
      "  --type TYPE      the example's event type\n"

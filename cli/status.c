@@ -2,7 +2,6 @@
 #include "core/clock.h"
 #include "merge/merge.h"
 #include "merge/tables.h"
-#include "staging/waiting.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -131,13 +130,6 @@ static bool look_at_tables(struct instance *in, struct source_status *st, struct
     return ok;
 }
 
-static void take_waiting(void *ctx, const struct waiting *w)
-{
-    struct source_status *st = ctx;
-    if (w->entries && span_eqz(w->source, st->source->name))
-        st->oldest_waiting_us = w->oldest_us;
-}
-
 static void look_at_workers(struct instance *in, struct source_status *st)
 {
     char words[256];
@@ -175,11 +167,9 @@ bool status_look(struct instance *in, const struct source_config *s, struct sour
 bool status_read(struct instance *in, const struct source_config *s, const struct source_books *books,
                  struct source_status *st, struct err *err)
 {
-    struct journal *journal;
-    struct state *state;
-    if (!instance_journal(in, &journal, err) || !instance_state(in, &state, err) || !status_look(in, s, st, err) ||
-        !stager_waiting(journal, state, in->config, take_waiting, st, err))
+    if (!status_look(in, s, st, err))
         return false;
+    st->oldest_waiting_us = books->oldest_waiting_us;
     uint64_t now = in->io->world->now_us(in->io);
     if (st->oldest_waiting_us && st->oldest_waiting_us + LAG_US_MAX < now)
         find(st, false, in->live ? "" : "sluice serve, or sluice merge", "the oldest entry has waited for %llu min to be staged",

@@ -75,9 +75,30 @@ static void complete(struct ticket *t, const struct err *err)
     }
 }
 
+/* The tally takes what it counts from the bytes that are on the disk now. */
+static void count_batch_locked(struct lane *l, const struct batch *b)
+{
+    struct tally_entry e = {.segment = l->segments[l->n_segments - 1].first, .offset = l->writer.end - b->bytes.n};
+    for (size_t at = 0; at < b->bytes.n; at += (size_t)e.bytes) {
+        struct entry_head head;
+        if (!entry_head_decode(b->bytes.p + at, &head))
+            break;
+        e.bytes = ENTRY_HEAD + head.length;
+        e.source = entry_source((struct span){b->bytes.p + at + ENTRY_HEAD, head.length});
+        e.seq = head.seq;
+        e.received_us = head.received_us;
+        tally_add_locked(&l->tally, &e);
+        e.offset += e.bytes;
+    }
+}
+
 static void settle(struct lane *l, struct batch *b, bool ok, const struct err *err)
 {
     struct ticket *done, *also = NULL;
+    /* What is durable is counted, and what is counted is durable, for whoever looks. */
+    pthread_mutex_lock(&l->tally.lock);
+    if (ok)
+        count_batch_locked(l, b);
     pthread_mutex_lock(&l->lock);
     struct lane_listener listener = l->listener;
     if (ok) {
@@ -95,6 +116,7 @@ static void settle(struct lane *l, struct batch *b, bool ok, const struct err *e
     done = take_tickets(b);
     pthread_cond_broadcast(&l->durable_moved);
     pthread_mutex_unlock(&l->lock);
+    pthread_mutex_unlock(&l->tally.lock);
     if (listener.before)
         listener.before(listener.ctx);
     complete(done, ok ? NULL : err);

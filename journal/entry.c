@@ -203,6 +203,19 @@ bool entry_decode(struct span fields, struct http_header *headers, struct entry 
     return true;
 }
 
+struct span entry_source(struct span fields)
+{
+    for (size_t at = 0; fields.n - at >= 5;) {
+        size_t n = (size_t)get_le(fields.p + at + 1, 4);
+        if (n > fields.n - at - 5)
+            break;
+        if (fields.p[at] == TAG_SOURCE)
+            return (struct span){fields.p + at + 5, n};
+        at += 5 + n;
+    }
+    return (struct span){"", 0};
+}
+
 void entry_id(const struct entry *e, char out[ENTRY_ID_MAX])
 {
     snprintf(out, ENTRY_ID_MAX, "%.*s/%.*s/%llu", SPAN_ARG(e->node), SPAN_ARG(e->lane), (unsigned long long)e->seq);

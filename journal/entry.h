@@ -42,6 +42,8 @@ struct entry {
 void entry_encode(const struct entry *e, struct buf *out);
 /* Fills *ret from fields; headers go into `headers` (ENTRY_HEADERS_MAX). ERR_INPUT names the offset. */
 bool entry_decode(struct span fields, struct http_header *headers, struct entry *ret, struct err *err);
+/* The source alone; empty where there is none. */
+struct span entry_source(struct span fields);
 void entry_id(const struct entry *e, char out[ENTRY_ID_MAX]);
 /* "<node>/<lane>/<seq>" back into parts that borrow `text`. */
 bool entry_id_parse(struct span text, struct span *ret_node, struct span *ret_lane, uint64_t *ret_seq);

@@ -13,6 +13,7 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     wait_cond_init(&l->durable_moved);
+    tally_init(&l->tally);
     for (int i = 0; i < 2; i++) {
         buf_init(&l->batches[i].bytes, BATCH_BYTES_MAX + j->opts.entry_bytes_max);
         l->batches[i].tail = &l->batches[i].head;
@@ -22,7 +23,9 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
         return err_set(err, ERR_CONFIG, "the path %s is too long", j->dir);
     if (!j->opts.readonly && (!io_mkdirs(j->opts.io, l->dir, 0700, err) || !writer_init(&l->writer, j->opts.io, err)))
         return false;
-    return lane_recover(l, err);
+    bool ok = lane_recover(l, err);
+    l->tally.from = l->tally.next = l->next_seq;
+    return ok;
 }
 
 static bool lane_start(struct lane *l, struct err *err)
@@ -48,6 +51,7 @@ static void lane_close(struct lane *l)
     for (int i = 0; i < 2; i++)
         buf_release(&l->batches[i].bytes);
     free(l->segments);
+    tally_release(&l->tally);
     pthread_cond_destroy(&l->work);
     pthread_cond_destroy(&l->durable_moved);
     pthread_mutex_destroy(&l->lock);

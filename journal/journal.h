@@ -62,6 +62,17 @@ uint64_t lane_first(const struct lane *l);   /* lowest seq still stored; next wh
 uint64_t lane_durable(const struct lane *l); /* highest durable seq, 0: none */
 /* Waits until lane_durable > seq, or timeout. */
 bool lane_wait(struct lane *l, uint64_t seq, uint64_t timeout_us);
+/* How many durable entries each source has from each of two sequences on, up to the same end, and when the first of them was
+ * received; sources with none are left out. Costs little, but the first time for entries that were there at journal_open: those
+ * are read. An entry that was damaged since it was written or read counts until a reader comes to it. */
+struct lane_counted {
+    struct span source;
+    uint64_t entries[2], oldest_us[2];
+};
+bool lane_count(struct lane *l, const uint64_t from[2], void (*each)(void *ctx, const struct lane_counted *c), void *ctx,
+                struct err *err);
+/* Nobody will ask any more for what is below seq: to count from there stays right, and costs again. */
+void lane_count_forget(struct lane *l, uint64_t seq);
 /* Removes whole segments whose entries are all below seq and older than before_us. Never the newest segment. */
 bool lane_remove(struct lane *l, uint64_t seq, uint64_t before_us, struct err *err);
 

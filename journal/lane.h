@@ -3,6 +3,7 @@
 #include "journal/journal.h"
 #include "core/mem.h"
 #include "journal/segment.h"
+#include "journal/tally.h"
 #include "journal/writer.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -48,6 +49,7 @@ struct lane {
     uint64_t failed_us;       /* when, monotonic */
     /* Of who commits: the open segment. */
     struct writer writer;     /* none is open: the next commit begins a new one */
+    struct tally tally;       /* has a lock of its own, taken before this one */
     /* Counted at open and by readers. */
     atomic_uint_fast64_t torn_bytes, damaged_bytes, quarantined, commits, commit_us, total_bytes;
 };
@@ -69,6 +71,9 @@ void lane_add_segment_locked(struct lane *l, const struct segment *s);
 void lane_segment_path(const struct lane *l, uint64_t first, char out[PATH_BYTES]);
 /* Copies bytes of a segment beside it as evidence; what is there already stays. */
 bool lane_quarantine(struct lane *l, uint64_t first, int fd, uint64_t offset, uint64_t n, struct err *err);
+
+/* reader.c: where the entry that was given out last stands, and its bytes there. */
+void reader_place(const struct reader *r, uint64_t *ret_segment, uint64_t *ret_offset, uint64_t *ret_bytes);
 
 /* committer.c */
 void *lane_commit_loop(void *lane);

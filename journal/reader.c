@@ -12,6 +12,7 @@ struct reader {
     struct segment segment; /* a copy of the open one */
     uint64_t behind;  /* `first` of the segment behind it, UINT64_MAX: none yet */
     uint64_t offset;
+    uint64_t bytes;   /* of the entry before it, that was given out last */
     struct http_header headers[ENTRY_HEADERS_MAX];
 };
 
@@ -81,7 +82,7 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
         }
         window_init(&r->window, io, fd, r->segment.salt);
         r->open = true;
-        r->offset = SEGMENT_HEAD;
+        r->offset = tally_offset(&r->lane->tally, r->segment.first, r->seq, SEGMENT_HEAD);
         r->window.limit = 0; /* looked at before it is used */
         if (r->seq < r->segment.first)
             r->seq = r->segment.first;
@@ -142,6 +143,13 @@ static void count_damage(struct reader *r, uint64_t bytes, uint64_t *ret_damage)
         *ret_damage += bytes;
 }
 
+void reader_place(const struct reader *r, uint64_t *ret_segment, uint64_t *ret_offset, uint64_t *ret_bytes)
+{
+    *ret_segment = r->segment.first;
+    *ret_offset = r->offset - r->bytes;
+    *ret_bytes = r->bytes;
+}
+
 bool reader_next(struct reader *r, struct entry *ret, bool *ret_any, uint64_t *ret_damage, struct err *err)
 {
     if (ret_damage)
@@ -172,7 +180,8 @@ bool reader_next(struct reader *r, struct entry *ret, bool *ret_any, uint64_t *r
             skip_rest(r, durable);
             continue;
         }
-        r->offset = e.offset + ENTRY_HEAD + e.head.length;
+        r->bytes = ENTRY_HEAD + e.head.length;
+        r->offset = e.offset + r->bytes;
         if (e.head.seq < r->seq)
             continue;
         r->seq = e.head.seq;

@@ -4,6 +4,9 @@
 #include "merge/tables.h"
 #include "staging/state.h"
 
+/* Notes in state.db which published objects the target holds, so that the calls below look at the others alone: they tell the
+ * same whether that was done or not (staging/settled.h). A transaction for every so many objects. */
+bool account_settle(struct tables *t, struct state *s, struct err *err);
 /* Whether the target holds this object's rows. */
 bool account_is_merged(struct tables *t, struct span object, bool *ret, struct err *err);
 /* When the oldest published object of this table that is not merged yet was published; 0: there is none. */

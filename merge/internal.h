@@ -9,6 +9,7 @@ struct merger {
     const struct config *config;
     struct store *store;
     const struct io *io;
+    const char *data_dir;
     struct target *target;
     struct target_lock lock;
     atomic_bool stop;
@@ -18,6 +19,8 @@ struct merger {
     size_t n_keys, n_bad;
     bool recent;                /* look at the newest folders only */
     uint64_t listing_us;        /* time spent on listing */
+    bool unsettled;             /* objects were merged since the books were settled, or may have been before the start */
+    uint64_t settled_us;        /* when that was tried last, monotonic */
     struct err first;           /* the first failure of an object */
     /* between threads, under `mutex` */
     pthread_mutex_t mutex;

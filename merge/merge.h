@@ -21,6 +21,7 @@ struct merger_opts {
     const struct config *config;
     struct store *store;
     const struct io *io;
+    const char *data_dir; /* where state.db is: merger_run settles its books (merge/account.h); NULL: nobody's */
 };
 struct merge_counts {
     uint64_t objects, rows;       /* read */
@@ -38,6 +39,8 @@ void merger_free(struct merger **m);
 bool merger_pass(struct merger *m, struct span source, struct span table, struct merge_counts *counts, struct err *err);
 /* Follows until stopped: a pass every merge.every, at once when woken. Failures are retried with backoff. */
 void merger_run(struct merger *m);
+/* Settles the books of data_dir now. */
+bool merger_settle(struct merger *m, struct err *err);
 void merger_wake(struct merger *m);
 void merger_stop(struct merger *m);
 /* The last failure's words and since when, or false: healthy. */

@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/wait.h"
+#include "merge/account.h"
 #include "merge/internal.h"
 #include "merge/tables.h"
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #define BACKOFF_US_MAX (UINT64_C(60) * 1000000)
 #define FULL_EVERY_US_MIN (UINT64_C(2) * 1000000) /* listing that is cheaper than this allows is done each time */
 #define FULL_EVERY_US_MAX (UINT64_C(600) * 1000000)
+#define SETTLE_EVERY_US (UINT64_C(5) * 1000000)
 #define LISTING_SHARE 20 /* listing everything may take one part in so many of the time */
 
 /* Two tables must not share a public name: shop + a_b and shop_a + b are both shop_a_b in SQL. */
@@ -58,6 +60,8 @@ bool merger_new(const struct merger_opts *o, struct merger **ret, struct err *er
     m->config = o->config;
     m->store = o->store;
     m->io = o->io;
+    m->data_dir = o->data_dir;
+    m->unsettled = o->data_dir != NULL;
     m->lock.fd = -1;
     pthread_mutex_init(&m->mutex, NULL);
     wait_cond_init(&m->changed);
@@ -163,8 +167,39 @@ static bool one_pass(struct merger *m, uint64_t *full_at, struct err *err)
         *full_at = pause < FULL_EVERY_US_MIN ? 0 : now + (pause > FULL_EVERY_US_MAX ? FULL_EVERY_US_MAX : pause);
     }
     m->recent = false;
+    m->unsettled = m->data_dir && (m->unsettled || counts.objects);
     tell(&counts);
     return ok;
+}
+
+bool merger_settle(struct merger *m, struct err *err)
+{
+    struct tables tables;
+    struct state state;
+    if (!tables_open(&tables, m->config, err))
+        return false;
+    bool ok = state_open(&state, m->data_dir, false, err);
+    if (ok) {
+        ok = account_settle(&tables, &state, err);
+        state_close(&state);
+    }
+    tables_close(&tables);
+    return ok;
+}
+
+/* The books are right without it, only slower to read. */
+static void settle(struct merger *m)
+{
+    static struct log_limit limit;
+    struct err err = {0};
+    uint64_t now = m->io->world->monotonic_us(m->io);
+    if (!m->unsettled || (m->settled_us && now - m->settled_us < SETTLE_EVERY_US))
+        return;
+    m->settled_us = now;
+    m->unsettled = !merger_settle(m, &err);
+    if (m->unsettled)
+        log_limited(&limit, LOG_WARN, "what is merged could not be noted in the books; tried again later", "error=\"%s\"",
+                    err.msg);
 }
 
 static uint64_t rest_us(const struct merger *m, uint64_t full_at)
@@ -182,6 +217,7 @@ void merger_run(struct merger *m)
         if (ok) {
             note_trouble(m, NULL);
             backoff = BACKOFF_US_MIN;
+            settle(m);
             rest(m, rest_us(m, full_at), true);
         } else if (err.cls != ERR_STOPPED) {
             note_trouble(m, &err);

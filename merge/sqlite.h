@@ -83,6 +83,8 @@ struct sqlite_target {
     struct target base;
     struct db db;
     bool in_transaction;
+    bool merged;      /* an object was, in this transaction */
+    char opening_id[17]; /* our row of _sluice_openings; "": none yet */
     bool refused; /* the row at hand cannot be taken: ERR_INPUT is of the row, not of the file */
     struct tab *tabs;
     sqlite3_stmt *is_merged;

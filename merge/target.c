@@ -1,8 +1,10 @@
 /* target: transactions, the list of merged objects and the counts of the SQLite target. */
 #include "merge/sqlite.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define REJECTED_ROWS_MAX 1000
+#define OPENINGS_KEPT 1000
 
 static struct sqlite_target *self(struct target *t)
 {
@@ -32,6 +34,7 @@ static bool target_begin(struct target *base, struct err *err)
     if (!db_begin(&t->db, err))
         return false;
     t->in_transaction = true;
+    t->merged = false;
     return true;
 }
 
@@ -96,6 +99,7 @@ static bool target_merged(struct target *base, const struct merged_object *o, st
     struct sqlite_target *t = self(base);
     char at[CLOCK_TEXT_MAX];
     clock_iso_us(o->at_us, at);
+    t->merged = true;
     return db_run(&t->db, err, "INSERT INTO _sluice_inputs VALUES (?, ?, ?)", "sus", o->object, o->rows, at) &&
            db_run(&t->db, err,
                   "INSERT INTO _sluice_counts (source, \"table\", objects, rows, rejected) VALUES (?, ?, 1, ?, ?)"
@@ -126,6 +130,36 @@ static bool flush_counts(struct sqlite_target *t, struct tab *tab, struct err *e
     return true;
 }
 
+static bool draw_opening(struct sqlite_target *t, struct err *err)
+{
+    sqlite3_stmt *st;
+    bool row = false;
+    if (!db_prepare(&t->db, &st, "SELECT lower(hex(randomblob(8)))", err))
+        return false;
+    bool ok = db_step(&t->db, st, &row, err);
+    if (ok && row)
+        snprintf(t->opening_id, sizeof t->opening_id, "%.*s", SPAN_ARG(db_col(st, 0)));
+    sqlite3_finalize(st);
+    return ok;
+}
+
+/* Every state of the target has a name: this opening of it, and the number of the commit. So others can tell whether it still
+ * holds what they once saw in it. Where our row is gone, objects were taken from the list of inputs: then it goes on under
+ * another name. */
+static bool note_commit(struct sqlite_target *t, struct err *err)
+{
+    if (!t->merged)
+        return true;
+    if (!db_run(&t->db, err, "UPDATE _sluice_openings SET commits = commits + 1 WHERE id = ?", "s", t->opening_id))
+        return false;
+    if (sqlite3_changes(t->db.handle))
+        return true;
+    return draw_opening(t, err) &&
+           db_run(&t->db, err, "INSERT INTO _sluice_openings (id, commits) VALUES (?, 1)", "s", t->opening_id) &&
+           db_run(&t->db, err, "DELETE FROM _sluice_openings WHERE n <= (SELECT max(n) FROM _sluice_openings) - ?", "i",
+                  (int64_t)OPENINGS_KEPT);
+}
+
 static bool target_commit(struct target *base, struct err *err)
 {
     struct sqlite_target *t = self(base);
@@ -133,7 +167,7 @@ static bool target_commit(struct target *base, struct err *err)
         if (!tab_refresh(t, tab, err) || !flush_counts(t, tab, err))
             return false;
     }
-    if (!db_commit(&t->db, err))
+    if (!note_commit(t, err) || !db_commit(&t->db, err))
         return false;
     t->in_transaction = false;
     return true;

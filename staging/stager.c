@@ -360,6 +360,7 @@ static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age,
                  : state_pages_count(&s->state, s->o.journal, s->o.config, err)))
         return false;
     uint64_t upto = events && counted + 1 < w->next ? counted + 1 : w->next;
+    lane_count_forget(w->lane, upto);
     return lane_remove(w->lane, upto, now - keep, err) &&
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
 }

@@ -1,7 +1,7 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -36,14 +36,24 @@ static const char schema[] =
     "  PRIMARY KEY(source, tbl)) WITHOUT ROWID;"
     "PRAGMA user_version = 1;";
 
+/* From one version to the next; a new file goes all the way. */
+static const char *const steps[SCHEMA_VERSION] = {
+    schema,
+    "ALTER TABLE objects ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE settled(opening TEXT NOT NULL, commits INTEGER NOT NULL);"
+    "CREATE INDEX objects_unsettled ON objects(source, tbl, at_us) WHERE published = 1 AND settled = 0;"
+    "CREATE INDEX objects_unpublished ON objects(source) WHERE published <> 1;"
+    "PRAGMA user_version = 2;",
+};
+
 static bool make_schema(struct state *s, struct err *err)
 {
     int64_t version;
     if (!db_begin(&s->db, err))
         return false;
     bool ok = db_int(&s->db, &version, 0, err, "PRAGMA user_version", "");
-    if (ok && version == 0)
-        ok = db_exec(&s->db, schema, err);
+    for (; ok && version < SCHEMA_VERSION; version++)
+        ok = db_exec(&s->db, steps[version], err);
     if (ok)
         ok = db_commit(&s->db, err);
     if (!ok)
@@ -87,7 +97,10 @@ bool state_open(struct state *s, const char *data_dir, bool readonly, struct err
         db_close(&s->db);
         ok = open_empty(s, err);
     }
-    if (ok && version == 0)
+    if (ok && readonly && version > 0 && version < SCHEMA_VERSION)
+        ok = err_set(err, ERR_CONFIG, "%s is of version %lld, of an earlier program: `sluice serve`, or a command that writes, "
+                     "brings it to version %d", buf_z(&path), (long long)version, SCHEMA_VERSION);
+    else if (ok && version < SCHEMA_VERSION)
         ok = make_schema(s, err);
     buf_release(&path);
     if (!ok)

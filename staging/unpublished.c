@@ -5,7 +5,7 @@ bool state_unpublished_each(struct state *s, struct span source, bool (*each)(vo
 {
     sqlite3_stmt *st;
     bool row = true;
-    if (!db_prepare(&s->db, &st, "SELECT key FROM objects WHERE published <> 1 AND source = ?", err))
+    if (!db_prepare(&s->db, &st, "SELECT key FROM objects WHERE published <> 1 AND source = ?" /* objects_unpublished */, err))
         return false;
     bool ok = db_bind(&s->db, st, err, "S", source);
     while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {

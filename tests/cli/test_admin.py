@@ -46,6 +46,7 @@ CONTRACT = {  # name: (type, labels)
     "sluice_dead_letters": ("gauge", {"source"}),
     "sluice_journal_free_bytes": ("gauge", set()),
     "sluice_journal_bytes": ("gauge", set()),
+    "sluice_certificate_expiry_seconds": ("gauge", set()),
     "sluice_config_reload_ok": ("gauge", set()),
     "sluice_last_pull_success_seconds": ("gauge", {"source", "table"}),
     "sluice_build_info": ("gauge", {"version"}),

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from sluice import BINARY, ROOT, Sluice, main  # noqa: E402
+from sluice import BINARY, ROOT, Sluice, free_port, main  # noqa: E402
 import compare  # noqa: E402
 import deliver  # noqa: E402
 import history  # noqa: E402
@@ -299,6 +300,10 @@ def captured_and_verified():
             assert deliver.base64.b64decode(got["body_base64"]) == body and got["url"] == "/in/demo?token=tok_planted", got
             assert ["Authorization", "Bearer planted"] in got["headers"], got
             assert "result: ok" in s.run("verify", "demo", "--request", name)[0]
+            rows = [json.loads(line) for line in s.run("transform", "demo", "--request", name)[0].splitlines()]
+            assert sorted(r["table"] for r in rows) == ["customers", "events"] and "Zoë" in json.dumps(rows, ensure_ascii=False), rows
+            assert s.run("transform", "demo", "--request", name, "--data", name, code=2)
+            assert s.run("transform", "demo", "--request", name, "--header", "a: b", code=2)
         assert not os.path.exists(s.path("data")), "nothing is journalled"
         before = sorted(os.listdir(s.dir))
         assert "no request came" in s.run("capture", "--listen", "127.0.0.1:0", "--timeout", "200ms", code=1)[1]
@@ -426,10 +431,64 @@ def no_secret_is_ever_shown():
                         assert part.encode() not in f.read(), name
 
 
+def soft_limit(s):
+    with open("/proc/%d/limits" % s.server.pid) as f:
+        return next(int(line.split()[3]) for line in f if line.startswith("Max open files"))
+
+
+def files_for_all_connections():
+    """4,096 connections and the files beside them need more descriptors than most systems give at first."""
+    with instance() as s:
+        s.start(files=(64, 8192))
+        assert soft_limit(s) == 4096 + 256, soft_limit(s)
+        assert post(s, event("cus_1")) == 200 and s.stop() == 0
+        assert "too few files" not in s.logged(), s.logged()
+        s.start(files=(64, 1000))
+        assert soft_limit(s) == 1000, soft_limit(s)
+        assert post(s, event("cus_2")) == 200 and s.stop() == 0
+        told = [line for line in s.logged().splitlines() if "too few files" in line]
+        assert len(told) == 1 and "limit=1000 needed=4352 connections=4096" in told[0] and "LimitNOFILE" in told[0], told
+        s.start(files=(5000, 8192))
+        assert soft_limit(s) == 5000, "what is there is not taken away"
+        assert s.stop() == 0
+
+
+def make_certificate(s, days):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days),
+                    "-subj", "/CN=sluice.test", "-keyout", s.path("tls", "key.pem"), "-out", s.path("tls", "cert.pem")],
+                   check=True, capture_output=True)
+    os.chmod(s.path("tls", "key.pem"), 0o600)
+
+
+def the_certificate_ends():
+    """Warned of from 14 days before: in the log, the status, and as a number; an intermediate one in the file counts, too."""
+    admin = free_port()
+    with Sluice(CONFIG.replace("@base@", "http://127.0.0.1:9") + "tls: {cert: ./tls/cert.pem, key: ./tls/key.pem}\n"
+                "admin: {listen: \"127.0.0.1:%d\"}\n" % admin, FILES) as s:
+        os.makedirs(s.path("tls"))
+        make_certificate(s, 5)
+        ending = open(s.path("tls", "cert.pem")).read()
+        make_certificate(s, 400)
+        lasting = open(s.path("tls", "cert.pem")).read()
+        for chain, warned in ((lasting, False), (lasting + ending, True)):
+            s.write("tls/cert.pem", chain)
+            s.start()
+            assert ("certificate must be replaced" in s.logged()) == warned, s.logged()
+            out, told = s.run("status", code=None)[0], json.loads(s.run("status", "--json", code=None)[0])["warnings"]
+            assert ("expires in 119 h" in out) == warned and len(told) == warned, (out, told)
+            with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % admin, timeout=30) as answer:
+                value = [line.split()[1] for line in answer.read().decode().splitlines() if line.startswith("sluice_certificate_expiry_seconds ")]
+            days = (float(value[0]) - time.time()) / 86400
+            assert (4.9 < days <= 5) if warned else (399.9 < days <= 400), value
+            assert s.stop() == 0
+        s.write("tls/cert.pem", "nothing")
+        assert "no certificate" in s.run("status", code=None)[0]
+
+
 if __name__ == "__main__":
     sys.exit(main([help_and_unknown_words, configuration_mistakes, manifest_mistakes, vectors_by_command, transform_by_command,
                    commands_with_and_without_a_server, one_writer, refused_and_looked_at,
                    refused_without_a_secret_or_in_part, refused_survives_a_kill, captured_and_verified,
                    send_signs_like_the_provider, init_writes_what_works,
                    backfill_shows_progress_and_resumes, progress_bar_on_a_terminal, ctrl_c_stops_after_a_page,
-                   no_secret_is_ever_shown], "cli"))
+                   no_secret_is_ever_shown, files_for_all_connections, the_certificate_ends], "cli"))

@@ -1,5 +1,6 @@
 """A Sluice under test: its folder, its configuration, its server process, its commands."""
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -48,19 +49,25 @@ class Sluice:
         if kind is None or not os.environ.get("KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
 
-    def start(self, seconds=20):
-        """Starts the server and waits until it accepts connections."""
+    def start(self, seconds=20, files=None):
+        """Starts the server and waits until it accepts connections and has said all that it says at its start. files: its soft and hard limit of open files."""
         self.log = open(self.path("serve.log"), "ab")
-        self.server = subprocess.Popen([BINARY, "serve"], cwd=self.dir, stdout=self.log, stderr=self.log)
+        said = os.path.getsize(self.path("serve.log"))
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files)) if files else None
+        self.server = subprocess.Popen([BINARY, "serve"], cwd=self.dir, stdout=self.log, stderr=self.log, preexec_fn=limit)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.server.poll() is not None:
                 raise AssertionError("serve ended with %s:\n%s" % (self.server.returncode, self.logged()))
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
+                with open(self.path("serve.log"), "rb") as f:
+                    f.seek(said)
+                    if b"serving" in f.read():
+                        return self
             except OSError:
-                time.sleep(0.01)
+                pass
+            time.sleep(0.01)
         raise AssertionError("serve did not listen in %d s:\n%s" % (seconds, self.logged()))
 
     def logged(self):

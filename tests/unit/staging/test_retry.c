@@ -178,38 +178,6 @@ START_TEST(an_entry_is_traced)
 }
 END_TEST
 
-static void gather_waiting(void *ctx, const struct waiting *one)
-{
-    buf_addf(ctx, "%.*s %llu %llu;", SPAN_ARG(one->source), (unsigned long long)one->entries,
-             (unsigned long long)(one->oldest_us ? one->oldest_us - DAY_ZERO : 0));
-}
-
-static void waits(const char *expected)
-{
-    struct buf out = {0};
-    struct state state;
-    struct err err;
-    ck_assert(state_open(&state, w.dir.path, true, &err));
-    ck_assert_msg(stager_waiting(w.journal, &state, &w.config, gather_waiting, &out, &err), "%s", err.msg);
-    ck_assert_str_eq(buf_z(&out), expected);
-    state_close(&state);
-    buf_release(&out);
-}
-
-START_TEST(what_waits_is_counted)
-{
-    waits("acme 0 0;");
-    world_append(&w, LANE_EVENTS, "acme", "{}", DAY_ZERO + 9);
-    world_append(&w, LANE_BACKFILL, "acme", "{}", DAY_ZERO + 7);
-    world_append(&w, LANE_EVENTS, "stranger", "{}", DAY_ZERO + 8);
-    waits("acme 2 7;stranger 1 8;");
-    drain();
-    waits("acme 0 0;");
-    world_append(&w, LANE_EVENTS, "acme", "{}", DAY_ZERO + 5);
-    waits("acme 1 5;");
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("retry");
@@ -219,7 +187,6 @@ int main(void)
     tcase_add_test(tc, a_fix_frees_the_letters);
     tcase_add_loop_test(tc, a_retry_fails_at_every_operation, 0, 2);
     tcase_add_test(tc, an_entry_is_traced);
-    tcase_add_test(tc, what_waits_is_counted);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

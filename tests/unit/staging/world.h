@@ -6,7 +6,6 @@
 #include "staging/stager.h"
 #include "staging/state.h"
 #include "staging/trace.h"
-#include "staging/waiting.h"
 #include <check.h>
 
 #define DAY_US (UINT64_C(86400) * 1000000)
