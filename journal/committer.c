@@ -130,6 +130,7 @@ struct batch *lane_take_batch_locked(struct lane *l)
     struct batch *b = &l->batches[l->filling];
     l->filling = !l->filling;
     l->committing = true;
+    l->taken_bytes = b->bytes.n;
     return b;
 }
 

@@ -48,20 +48,37 @@ void lane_add_segment_locked(struct lane *l, const struct segment *s)
     l->segments[l->n_segments++] = *s;
 }
 
-/* Looks at the limits, at the disk at most every SPACE_LOOK_US. */
+#define ENTRY_MORE 4096u /* of an entry, beside its body, for the limits */
+
+#define ENTRY_MORE 4096u /* of an entry, beside its body, for the limits */
+#define AHEAD_BYTES (LANE_COUNT * ROOM_BYTES)
+
+/* Whether the reserve would be touched: by what the lanes take ahead, and by what waits beyond that. The disk is looked at again
+ * when a while has passed, or a part of what may be taken ahead has come in. */
+static bool disk_full_locked(struct lane *l, uint64_t bytes)
+{
+    const struct journal_opts *o = &l->journal->opts;
+    uint64_t now = o->io->world->monotonic_us(o->io);
+    uint64_t waiting = l->batches[l->filling].bytes.n + (l->committing ? l->taken_bytes : 0) + bytes;
+    if (!o->reserve_bytes)
+        return false;
+    if (!l->looked_us || now - l->looked_us >= SPACE_LOOK_US || l->since_look >= SPACE_LOOK_BYTES) {
+        int64_t left = o->io->dir->free_bytes(o->io, l->dir);
+        l->looked_us = now;
+        l->left = left < 0 ? UINT64_MAX : (uint64_t)left;
+        l->since_look = 0;
+    }
+    return l->left < o->reserve_bytes + (waiting > AHEAD_BYTES ? waiting : AHEAD_BYTES);
+}
+
+/* Looks at the limits, at the disk now and then. */
 static bool has_room_locked(struct lane *l, uint64_t bytes, struct err *err)
 {
     const struct journal_opts *o = &l->journal->opts;
-    uint64_t now = o->io->world->monotonic_us(o->io), total = 0;
-    if (!l->looked_us || now - l->looked_us >= SPACE_LOOK_US) {
-        int64_t left = o->io->dir->free_bytes(o->io, l->dir);
-        l->looked_us = now;
-        /* What the lanes take ahead must not come out of the reserve either. */
-        l->full = left >= 0 && o->reserve_bytes && (uint64_t)left < o->reserve_bytes + LANE_COUNT * ROOM_BYTES;
-    }
+    uint64_t total = 0;
     for (int i = 0; i < LANE_COUNT; i++)
         total += atomic_load(&l->journal->lanes[i].total_bytes);
-    if (l->full)
+    if (disk_full_locked(l, bytes))
         return err_set(err, ERR_FULL, "the disk has less than the reserve of %llu bytes free",
                        (unsigned long long)o->reserve_bytes);
     if (o->bytes_max && total + l->batches[l->filling].bytes.n + bytes > o->bytes_max)
@@ -97,12 +114,13 @@ static bool append(struct lane *l, const struct entry *e, struct ticket *t, bool
     struct batch *b = &l->batches[l->filling];
     bool ok = !l->closing || err_set(err, ERR_DURABLE, "the journal is closing");
     if (ok) {
-        uint64_t bytes = e->message.body.n + 4096;
+        uint64_t bytes = e->message.body.n + ENTRY_MORE;
         ok = has_room_locked(l, bytes, err);
         l->refused_bytes = ok ? 0 : bytes;
     }
     ok = ok && encode_locked(l, b, e, err);
     if (ok) {
+        l->since_look += e->message.body.n + ENTRY_MORE;
         if (b->last < b->first)
             b->first = l->next_seq;
         b->last = t->seq = l->next_seq++;

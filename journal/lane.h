@@ -9,7 +9,8 @@
 #include <stdatomic.h>
 
 #define BATCH_BYTES_MAX ((size_t)96 << 20)
-#define SPACE_LOOK_US UINT64_C(100000) /* how often the disk's free bytes are asked for */
+#define SPACE_LOOK_US UINT64_C(100000) /* how often the disk's free bytes are asked for, */
+#define SPACE_LOOK_BYTES (UINT64_C(1) << 20) /* and after how many bytes */
 #define PATH_BYTES 4352
 
 struct segment {
@@ -42,8 +43,9 @@ struct lane {
     uint64_t next_seq;
     atomic_uint_fast64_t durable;
     struct lane_listener listener;
-    bool full;                /* a limit was reached when the disk was last looked at */
-    uint64_t looked_us;
+    uint64_t looked_us, left; /* when the disk was last looked at, and what was free */
+    uint64_t since_look;      /* bytes that came since */
+    uint64_t taken_bytes;     /* of the batch that somebody has taken */
     uint64_t refused_bytes;   /* what did not fit last; 0: what came last did */
     struct err failure;       /* of the last commit; NONE: it went well */
     uint64_t failed_us;       /* when, monotonic */
