@@ -308,7 +308,7 @@ static const struct family {
 } families[] = {
     {"sluice_requests_total", "counter", "Requests to a source since the start, by what became of them.", add_requests},
     {"sluice_unknown_source_total", "counter", "Requests to no source of this configuration (404).", add_unknown},
-    {"sluice_request_seconds", "histogram", "Whole requests, from the request line to the answer.", add_request_times},
+    {"sluice_request_seconds", "histogram", "Whole requests, from the first byte to the answer.", add_request_times},
     {"sluice_verify_seconds", "histogram", "Verification of signatures.", add_verify_times},
     {"sluice_commit_seconds", "histogram", "Journal commits: write and fdatasync of one batch.", add_commit_times},
     {"sluice_journal_bytes", "gauge", "Size of the journal.", add_bytes},

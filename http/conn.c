@@ -518,6 +518,8 @@ static void receive(struct conn *c)
         return;
     }
     if (c->in.cap < c->in.n + 2 && !reserve(c, wanted(c) + 1)) {
+        if (c->phase == PHASE_BODY)
+            (void)read_head(c, c->in.p, c->head_n);
         refuse(c, 503);
         return;
     }

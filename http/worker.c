@@ -17,6 +17,7 @@
 #define SWEEP_US UINT64_C(250000)
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64 /* at once: then those that are open have their turn */
+#define LAST_ACCEPTS_MAX 4096
 
 static _Thread_local const struct worker *here; /* the worker that this thread is */
 
@@ -124,7 +125,7 @@ static void accept_some(struct worker *w, unsigned most)
 /* Those who are connected already are taken along. */
 static void stop_listening(struct worker *w)
 {
-    accept_some(w, UINT32_MAX);
+    accept_some(w, LAST_ACCEPTS_MAX);
     close(w->listen_fd);
     w->listen_fd = -1;
     atomic_store(&w->quiet, true);

@@ -43,7 +43,7 @@ struct source_counts { /* since the server started */
 };
 bool server_counts(const struct server *s, struct span source, struct source_counts *ret);
 uint64_t server_unknown_source(const struct server *s); /* requests to no source of ours (404) */
-/* How long verifications took, and whole requests: from the request line to the end of the answer, where there was one. */
+/* How long verifications took, and whole requests: from the first byte to the answer, where there was one. */
 void server_times(const struct server *s, struct histogram_snapshot *ret_verify, struct histogram_snapshot *ret_request);
 /* The id of the source's i-th secret, and when it last verified a delivery since the start (0: not). NULL: not so many. */
 const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us);

@@ -536,6 +536,46 @@ START_TEST(no_more_connections_than_allowed)
 }
 END_TEST
 
+/* What is gathered of all bodies together is bounded, and is given back. */
+START_TEST(bodies_share_their_memory)
+{
+    enum { MANY = 40 };
+    int fds[MANY];
+    size_t n;
+    unsigned refused = 0, taken = 0;
+    char *body = calloc(1, BODY_MAX), *p = request("/now", "", body, BODY_MAX, &n);
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < MANY; i++) {
+            fds[i] = dial();
+            put(fds[i], p, n - 1);
+        }
+        for (int i = 0; i < MANY; i++) {
+            struct pollfd one = {fds[i], POLLIN, 0};
+            if (poll(&one, 1, 20) == 0) /* not refused: a byte more to one that was would be answered by a reset */
+                put(fds[i], p + n - 1, 1);
+            unsigned status = status_on(fds[i]);
+            refused += status == 503;
+            taken += status == 200;
+            close(fds[i]);
+        }
+    }
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_uint_gt(taken, 0);
+    ck_assert_uint_eq(refused + taken, 2 * MANY);
+    unsigned status = 0;
+    for (int i = 0; i < 200 && status != 200; i++) {
+        int fd = dial();
+        put(fd, p, n);
+        status = status_on(fd);
+        close(fd);
+        usleep(10000);
+    }
+    ck_assert_uint_eq(status, 200);
+    free(p);
+    free(body);
+}
+END_TEST
+
 /* Altered bytes, cuts, resets: nothing is harmed, and a genuine request is answered all the while. */
 START_TEST(hostile_bytes_do_no_harm)
 {
@@ -619,6 +659,7 @@ CHECK_SUITE("http endpoint", t)
     tcase_add_test(t, large_answers_go_out_as_they_can);
     tcase_add_loop_test(t, who_is_slow_is_cut_off, 0, 4);
     tcase_add_test(t, no_more_connections_than_allowed);
+    tcase_add_test(t, bodies_share_their_memory);
     tcase_add_test(t, hostile_bytes_do_no_harm);
     tcase_add_test(t, draining_closes_each_after_its_answer);
 }
