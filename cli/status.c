@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "merge/merge.h"
 #include "merge/tables.h"
+#include "staging/kafka_sink.h"
 #include "staging/waiting.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -140,12 +141,14 @@ static void take_waiting(void *ctx, const struct waiting *w)
 
 static void look_at_workers(struct instance *in, struct source_status *st)
 {
-    char words[256];
+    char words[600];
     uint64_t since;
     if (!in->live)
         return;
     if (stager_trouble(in->live->stager, words, sizeof words, &since))
         find(st, true, "", "staging does not get on: %s", words);
+    if (in->live->kafka && kafka_sink_trouble(in->live->kafka, words, sizeof words, &since))
+        find(st, true, "", "Kafka does not get on: %s", words);
     if (merger_trouble(in->live->merger, words, sizeof words, &since))
         find(st, true, "", "the merge does not get on: %s", words);
 }

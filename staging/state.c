@@ -1,7 +1,11 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
+
+#define RESEND \
+    "CREATE TABLE resend(id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, entry TEXT NOT NULL, lane TEXT NOT NULL," \
+    "  seq INTEGER NOT NULL);"
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -18,8 +22,9 @@ static const char schema[] =
     "  PRIMARY KEY(lane, first)) WITHOUT ROWID;"
     "CREATE TABLE dead(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, tbl TEXT NOT NULL,"
     "  entry TEXT NOT NULL, item INTEGER NOT NULL, reason TEXT NOT NULL, at_us INTEGER NOT NULL,"
-    "  alone INTEGER NOT NULL, UNIQUE(entry, tbl, item));"
+    "  alone INTEGER NOT NULL, sink TEXT NOT NULL DEFAULT 'objects', UNIQUE(sink, entry, tbl, item));"
     "CREATE INDEX dead_by_source ON dead(source, id);"
+    RESEND
     "CREATE TABLE books(source TEXT NOT NULL PRIMARY KEY, received INTEGER NOT NULL, handshake INTEGER NOT NULL,"
     "  rejected INTEGER NOT NULL, duplicate INTEGER NOT NULL, journalled INTEGER NOT NULL, pages INTEGER NOT NULL,"
     "  staged INTEGER NOT NULL, ignored INTEGER NOT NULL, dead INTEGER NOT NULL, rows_staged INTEGER NOT NULL,"
@@ -34,7 +39,20 @@ static const char schema[] =
     "CREATE INDEX runs_by_time ON runs(source, started_us);"
     "CREATE TABLE watermarks(source TEXT NOT NULL, tbl TEXT NOT NULL, value TEXT NOT NULL,"
     "  PRIMARY KEY(source, tbl)) WITHOUT ROWID;"
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 2;";
+
+/* From version 1: letters are of a sink. */
+static const char from_1[] =
+    "ALTER TABLE dead RENAME TO dead_1;"
+    "DROP INDEX dead_by_source;"
+    "CREATE TABLE dead(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, tbl TEXT NOT NULL,"
+    "  entry TEXT NOT NULL, item INTEGER NOT NULL, reason TEXT NOT NULL, at_us INTEGER NOT NULL,"
+    "  alone INTEGER NOT NULL, sink TEXT NOT NULL DEFAULT 'objects', UNIQUE(sink, entry, tbl, item));"
+    "CREATE INDEX dead_by_source ON dead(source, id);"
+    "INSERT INTO dead SELECT id, source, tbl, entry, item, reason, at_us, alone, 'objects' FROM dead_1;"
+    "DROP TABLE dead_1;"
+    RESEND
+    "PRAGMA user_version = 2;";
 
 static bool make_schema(struct state *s, struct err *err)
 {
@@ -42,8 +60,8 @@ static bool make_schema(struct state *s, struct err *err)
     if (!db_begin(&s->db, err))
         return false;
     bool ok = db_int(&s->db, &version, 0, err, "PRAGMA user_version", "");
-    if (ok && version == 0)
-        ok = db_exec(&s->db, schema, err);
+    if (ok && version < SCHEMA_VERSION)
+        ok = db_exec(&s->db, version == 0 ? schema : from_1, err);
     if (ok)
         ok = db_commit(&s->db, err);
     if (!ok)
@@ -87,7 +105,10 @@ bool state_open(struct state *s, const char *data_dir, bool readonly, struct err
         db_close(&s->db);
         ok = open_empty(s, err);
     }
-    if (ok && version == 0)
+    if (ok && version == 1 && readonly)
+        ok = err_set(err, ERR_CONFIG, "%s is of version 1: start `sluice serve` once, it brings it to version %d", buf_z(&path),
+                     SCHEMA_VERSION);
+    if (ok && version < SCHEMA_VERSION)
         ok = make_schema(s, err);
     buf_release(&path);
     if (!ok)
