@@ -54,6 +54,7 @@ struct kafka_config { /* staging.kafka */
     const char *brokers; /* NULL: there is no Kafka sink */
     const char *topic;   /* a template of {source} and {table}: config_kafka_topic */
     bool transactional, cloudevents;
+    const char *positions; /* the topic under whose name transactions keep the position */
     struct kafka_property *properties; /* in the file's order */
     size_t n_properties;
 };

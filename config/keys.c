@@ -41,6 +41,8 @@ const struct key_row config_keys[] = {
     {"staging.kafka.transactional", KEY_WORD, AT(kafka.transactional), "false", 0, 0, "false true",
      "rows and position in one Kafka transaction: readers with `read_committed` see each entry exactly once, also after kill -9",
      false},
+    {"staging.kafka.positions", KEY_TEXT, AT(kafka.positions), "sluice.positions", 0, 0, NULL,
+     "with `transactional`: the topic, without messages, by whose offsets the position is kept; several nodes may share it", false},
     {"staging.kafka.cloudevents", KEY_WORD, AT(kafka.cloudevents), "false", 0, 0, "false true",
      "CloudEvents 1.0 headers as well (binary mode)", false},
     {"staging.kafka.properties", KEY_PROPERTIES, NOWHERE, "", 0, 0, NULL,

@@ -1,15 +1,33 @@
 /* Journal entries into messages: the lanes, and the entries that are sent again. */
 #include "core/log.h"
-#include "staging/kafka/internal.h"
+#include "staging/kafka/transactions.h"
 
 struct sending { /* of one entry */
     struct kafka_sink *s;
     const struct source_config *source;
     enum track_id track;
     uint64_t id; /* of the flight */
+    uint64_t seq;
     uint32_t rows, items;
     rd_kafka_resp_err_t why; /* it did not go on */
 };
+
+/* What was produced belongs to the open transaction. */
+static bool in_transaction(struct sending *k, const struct message *m, const struct row *row, uint32_t item, struct err *err)
+{
+    struct kafka_sink *s = k->s;
+    bool large;
+    transactions_row(s);
+    if (!transactions_careful(s) || transactions_alone(s, &large))
+        return true;
+    (void)err_set(err, ERR_TRANSIENT, "a message came back");
+    if (!large)
+        return false;
+    if (failed_bury(s, row, rd_kafka_topic_name(m->topic), m->key.n + m->value.n, item,
+                    rd_kafka_err2str(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), err))
+        transactions_bury(s, k->track, k->seq, item);
+    return false; /* the transaction is lost with it */
+}
 
 static bool take_row(void *ctx, const struct row *row, struct err *err)
 {
@@ -20,6 +38,8 @@ static bool take_row(void *ctx, const struct row *row, struct err *err)
     if (k->track == TRACK_REPLAY)
         r.origin = ORIGIN_REPLAY;
     uint32_t item = k->items++;
+    if (s->transactions && transactions_buried(s, k->track, k->seq, item))
+        return true;
     if (!message_make(s, &r, item, &m, err))
         return false;
     m.topic = producer_topic(s, k->source, row);
@@ -27,12 +47,12 @@ static bool take_row(void *ctx, const struct row *row, struct err *err)
     k->why = m.topic ? message_produce(s, &m) : rd_kafka_last_error();
     if (k->why == RD_KAFKA_RESP_ERR_NO_ERROR) {
         k->rows++;
-        return true;
+        return !s->transactions || in_transaction(k, &m, row, item, err);
     }
     bool buried = k->why == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     if (buried) {
         k->why = RD_KAFKA_RESP_ERR_NO_ERROR;
-        buried = failed_bury(s, m.headers, rd_kafka_topic_name(m.topic), m.key.n + m.value.n, item, "message.max.bytes", err);
+        buried = failed_bury(s, row, rd_kafka_topic_name(m.topic), m.key.n + m.value.n, item, "message.max.bytes", err);
     } else {
         (void)err_set(err, k->why == RD_KAFKA_RESP_ERR__IN_PROGRESS ? ERR_STOPPED : ERR_TRANSIENT, "librdkafka says: %s",
                       rd_kafka_err2str(k->why));
@@ -60,13 +80,20 @@ static void set_position_locked(struct kafka_sink *s, enum track_id t, bool move
 static bool send_entry(struct kafka_sink *s, enum track_id t, const struct entry *e, uint64_t next, struct err *err)
 {
     const struct source_config *source = config_source(s->o.config, e->source);
-    struct sending k = {.s = s, .source = source, .track = t};
+    struct sending k = {.s = s, .source = source, .track = t, .seq = next - 1};
     const struct transform_sink sink = {&k, take_row, take_dead};
     struct transform_result result;
-    pthread_mutex_lock(&s->lock);
-    k.id = flight_begin(&s->flights[t]);
-    pthread_mutex_unlock(&s->lock);
+    if (s->transactions) {
+        transactions_entry(s);
+    } else {
+        pthread_mutex_lock(&s->lock);
+        k.id = flight_begin(&s->flights[t]);
+        pthread_mutex_unlock(&s->lock);
+    }
     bool ok = !source || transform_run(s->transforms[source - s->o.config->sources], e, &sink, &result, err);
+    s->partial = !ok;
+    if (s->transactions)
+        return ok;
     pthread_mutex_lock(&s->lock);
     struct flight *f = &s->flights[t];
     set_position_locked(s, t, ok ? flight_end(f, next, (int32_t)k.rows) : flight_give_up(f, (int32_t)k.rows));
@@ -77,9 +104,9 @@ static bool send_entry(struct kafka_sink *s, enum track_id t, const struct entry
 static bool has_room(struct kafka_sink *s, enum track_id t)
 {
     pthread_mutex_lock(&s->lock);
-    bool room = flight_has_room(&s->flights[t]) && !s->failed.n;
+    bool room = flight_has_room(&s->flights[t]) && !s->failed.n && !s->txn_error;
     pthread_mutex_unlock(&s->lock);
-    return room && !atomic_load(&s->fatal) && !atomic_load(&s->stop);
+    return room && (!s->transactions || transactions_room(s)) && !atomic_load(&s->fatal) && !atomic_load(&s->stop);
 }
 
 void track_unload(struct track *t)
@@ -169,6 +196,8 @@ static bool send_again(struct kafka_sink *s, uint64_t id, struct err *err)
         entry_id(&e, found);
     if (ok && any && span_eqz(buf_span(&s->entry_id), found)) {
         ok = send_entry(s, TRACK_REPLAY, &e, id + 1, err);
+    } else if (ok && s->transactions) {
+        transactions_entry(s);
     } else if (ok) {
         pthread_mutex_lock(&s->lock);
         (void)flight_begin(&s->flights[TRACK_REPLAY]);

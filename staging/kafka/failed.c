@@ -96,15 +96,14 @@ static struct span header(const rd_kafka_headers_t *h, const char *name)
     return (struct span){value, n};
 }
 
-bool failed_bury(struct kafka_sink *s, const rd_kafka_headers_t *headers, const char *topic, size_t bytes, uint32_t item,
-                 const char *words, struct err *err)
+bool failed_bury(struct kafka_sink *s, const struct row *row, const char *topic, size_t bytes, uint32_t item, const char *words,
+                 struct err *err)
 {
     char reason[512];
     (void)snprintf(reason, sizeof reason,
                    "kafka: a message of %zu bytes is too large for the topic %s (%s); raise max.message.bytes of the topic and "
                    "message.max.bytes in staging.kafka.properties, then: sluice dead retry", bytes, topic, words);
-    struct dead_letter d = {.source = header(headers, "source"), .table = header(headers, "table"),
-                            .entry = header(headers, "entry"), .reason = span_of(reason), .item = item,
+    struct dead_letter d = {.source = row->source, .table = row->table, .entry = row->entry, .reason = span_of(reason), .item = item,
                             .at_us = s->o.io->world->now_us(s->o.io), .sink = SPAN_LIT(SINK_KAFKA)};
     return sink_dead(&s->state, &d, err);
 }
@@ -137,7 +136,9 @@ static bool send_alone(struct kafka_sink *s, struct failed *f, bool *ret_sent, s
     *ret_sent = why == RD_KAFKA_RESP_ERR_NO_ERROR || large;
     if (!large)
         return true;
-    bool ok = failed_bury(s, back ? back->headers : f->headers, f->topic, f->key_n + f->value_n, tag_item(f->tag),
+    const rd_kafka_headers_t *h = back ? back->headers : f->headers;
+    const struct row row = {.source = header(h, "source"), .table = header(h, "table"), .entry = header(h, "entry")};
+    bool ok = failed_bury(s, &row, f->topic, f->key_n + f->value_n, tag_item(f->tag),
                           rd_kafka_err2str(RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE), err);
     if (ok)
         count_gone(s, f->tag);

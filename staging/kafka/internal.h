@@ -63,6 +63,9 @@ struct kafka_sink {
     uint64_t persisted_us, looked_us, probed_us, moved_us, opened_us; /* monotonic */
     uint64_t delivered_seen;
     bool hurries; /* works as other threads do */
+    bool partial; /* an entry was produced in part only */
+    bool over;    /* another process has taken this one's place */
+    bool persist_failed, step_failed; /* and trouble says so */
     uint64_t retry_us;
     unsigned failures; /* rounds in a row in which messages came back */
     bool holding;      /* messages came back: nothing new is read until all that is in flight was delivered */
@@ -79,10 +82,14 @@ struct kafka_sink {
     bool events_moved;     /* since the listener was told */
     uint64_t delivered;    /* messages, ever */
     rd_kafka_resp_err_t txn_error; /* of a message of the open transaction */
-    bool in_trouble, trouble_is_login;
+    bool in_trouble;
+    enum trouble_kind { TROUBLE_OTHER, TROUBLE_DOWN, TROUBLE_LOGIN } trouble_kind;
     uint64_t trouble_us;
     char trouble[640], reason[256]; /* reason: librdkafka's last words of a connection */
 };
+
+#define STEP_ENTRIES 256
+#define REPLAYS_US (UINT64_C(1000) * 1000) /* how often it is looked for entries to send again */
 
 /* What a message's opaque says: its place in the flight, its track, its number within the entry. */
 #define TAG_ITEMS 22
@@ -142,8 +149,8 @@ bool failed_any(struct kafka_sink *s);
 /* Sends again what came back, once nothing is in flight. *ret_worked false: it is not time yet. */
 bool failed_resend(struct kafka_sink *s, bool *ret_worked, struct err *err);
 /* A row that is too large for the brokers becomes a dead letter. */
-bool failed_bury(struct kafka_sink *s, const rd_kafka_headers_t *headers, const char *topic, size_t bytes, uint32_t item,
-                 const char *words, struct err *err);
+bool failed_bury(struct kafka_sink *s, const struct row *row, const char *topic, size_t bytes, uint32_t item, const char *words,
+                 struct err *err);
 
 /* ---- trouble.c ---- */
 void trouble_set(struct kafka_sink *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

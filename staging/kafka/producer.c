@@ -27,6 +27,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
     (void)rk;
     pthread_mutex_lock(&s->lock);
     if (s->transactions) {
+        s->delivered += !m->err;
         if (m->err && !s->txn_error)
             s->txn_error = m->err;
         if (m->err)

@@ -12,17 +12,17 @@
 #include "core/mem.h"
 #include "core/thread.h"
 #include "core/wait.h"
-#include "staging/kafka/internal.h"
+#include "staging/kafka/transactions.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STEP_ENTRIES 256
 #define WAIT_US (UINT64_C(100) * 1000)
 #define PERSIST_US (UINT64_C(250) * 1000)
 #define LOOK_US (UINT64_C(1000) * 1000)
 #define SILENCE_US (UINT64_C(20) * 1000000) /* in flight, and nothing is delivered */
 #define PROBE_MS 1000
 #define LOGIN_AGAIN_US (UINT64_C(10) * 1000000)
+#define FATAL_AGAIN_US (UINT64_C(10) * 1000000)
 #define BACKOFF_US (UINT64_C(1000) * 1000)
 #define BEHIND UINT64_C(100000) /* entries */
 #define STOP_MS 3000
@@ -63,6 +63,8 @@ bool kafka_sink_new(const struct kafka_sink_opts *o, struct kafka_sink **ret, st
         kafka_sink_free(&s);
         return false;
     }
+    if (o->config->kafka.transactional)
+        s->transactions = transactions_new(s);
     *ret = s;
     return true;
 }
@@ -85,6 +87,7 @@ void kafka_sink_free(struct kafka_sink **sp)
     for (size_t i = 0; s->transforms && i < s->o.config->n_sources; i++)
         transform_free(&s->transforms[i]);
     free(s->transforms);
+    transactions_free(&s->transactions);
     buf_release(&s->topic);
     buf_release(&s->key);
     buf_release(&s->value);
@@ -127,10 +130,13 @@ static bool persist(struct kafka_sink *s)
 {
     struct err err;
     s->persisted_us = sink_monotonic(s);
-    if (track_persist(s, &err))
-        return true;
-    trouble_set(s, "the position cannot be kept: %.500s", err.msg);
-    return false;
+    bool ok = track_persist(s, &err);
+    if (ok && s->persist_failed)
+        trouble_clear(s);
+    s->persist_failed = !ok;
+    if (!ok)
+        trouble_set(s, "the position cannot be kept: %.500s", err.msg);
+    return ok;
 }
 
 /* Something is in flight and nothing arrives, or nothing is and the brokers were gone when it was last looked. */
@@ -139,7 +145,8 @@ static void look_around(struct kafka_sink *s)
     uint64_t now = sink_monotonic(s);
     int waiting = rd_kafka_outq_len(s->producer->rk);
     pthread_mutex_lock(&s->lock);
-    bool trouble = s->in_trouble, login = s->trouble_is_login, none = !s->failed.n;
+    bool trouble = s->in_trouble, gone = s->trouble_kind != TROUBLE_OTHER, login = trouble && s->trouble_kind == TROUBLE_LOGIN;
+    bool none = !s->failed.n;
     uint64_t delivered = s->delivered;
     char reason[sizeof s->reason];
     memcpy(reason, s->reason, sizeof reason);
@@ -151,11 +158,12 @@ static void look_around(struct kafka_sink *s)
     if (waiting && !trouble && now - s->moved_us > SILENCE_US)
         trouble_set(s, "%d messages are on their way, and for %llu s the brokers took none%s%s", waiting,
                     (unsigned long long)((now - s->moved_us) / 1000000), reason[0] ? ": " : "", reason);
-    if (trouble && !waiting && none && !login) {
+    if (trouble && !waiting && none && gone) {
         const struct rd_kafka_metadata *md;
         if (rd_kafka_metadata(s->producer->rk, 0, NULL, &md, PROBE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_metadata_destroy(md);
             trouble_clear(s);
+            login = false;
         }
     }
     /* Credentials may have been replaced: they are read again with a new producer. */
@@ -181,6 +189,8 @@ static bool ready(struct kafka_sink *s)
         (void)rd_kafka_fatal_error(s->producer->rk, words, sizeof words);
         log_warn("the Kafka producer begins anew", "cause=\"%s\"", words);
         producer_close(s, 0);
+        if (sink_monotonic(s) - s->opened_us < FATAL_AGAIN_US)
+            pause_us(s, BACKOFF_US);
     }
     if (s->producer)
         return true;
@@ -190,6 +200,11 @@ static bool ready(struct kafka_sink *s)
     bool ok = producer_open(s, &err);
     s->opened_us = sink_monotonic(s);
     set_pace(s);
+    if (ok && s->transactions && !transactions_open(s, &err)) {
+        s->over = err.cls == ERR_STOPPED && !atomic_load(&s->stop);
+        producer_close(s, 0);
+        ok = false;
+    }
     if (!ok) {
         trouble_set(s, "%.600s", err.msg);
         pause_us(s, BACKOFF_US);
@@ -200,6 +215,8 @@ static bool ready(struct kafka_sink *s)
 /* *ret_worked: there may be more at once. */
 static bool step(struct kafka_sink *s, bool *ret_worked, struct err *err)
 {
+    if (s->transactions)
+        return transactions_step(s, ret_worked, err);
     bool failed = failed_any(s);
     if (failed || s->holding) {
         s->holding = failed || rd_kafka_outq_len(s->producer->rk) > 0;
@@ -207,7 +224,7 @@ static bool step(struct kafka_sink *s, bool *ret_worked, struct err *err)
     }
     s->failures = 0;
     uint64_t now = sink_monotonic(s);
-    bool replays = now - s->probed_us >= LOOK_US;
+    bool replays = now - s->probed_us >= REPLAYS_US;
     if (replays)
         s->probed_us = now;
     for (enum track_id i = 0; i < TRACK_COUNT; i++) {
@@ -241,12 +258,20 @@ void kafka_sink_run(struct kafka_sink *s)
     while (!atomic_load(&s->stop)) {
         struct err err;
         bool worked = false;
+        if (s->over) {
+            pause_us(s, BACKOFF_US);
+            continue;
+        }
         if (!ready(s))
             continue;
-        if (!step(s, &worked, &err) && !atomic_load(&s->fatal)) {
+        bool ok = step(s, &worked, &err);
+        if (!ok && !atomic_load(&s->fatal)) {
             trouble_set(s, "%.600s", err.msg);
             pause_us(s, BACKOFF_US);
+        } else if (ok && s->step_failed && !s->transactions) {
+            trouble_clear(s);
         }
+        s->step_failed = !ok;
         producer_tell(s);
         uint64_t now = sink_monotonic(s);
         if (now - s->persisted_us >= PERSIST_US)
@@ -260,10 +285,12 @@ void kafka_sink_run(struct kafka_sink *s)
             wait_for_work(s);
     }
     thread_background(false);
+    if (s->transactions && s->producer)
+        transactions_end(s);
     pthread_mutex_lock(&s->lock);
     bool down = s->in_trouble;
     pthread_mutex_unlock(&s->lock);
-    producer_close(s, down ? 0 : STOP_MS);
+    producer_close(s, down || s->transactions ? 0 : STOP_MS);
     producer_tell(s);
     (void)persist(s);
 }

@@ -8,7 +8,7 @@ static void set_locked(struct kafka_sink *s, const char *fmt, va_list ap)
     if (!s->in_trouble)
         s->trouble_us = s->o.io->world->now_us(s->o.io);
     s->in_trouble = true;
-    s->trouble_is_login = false;
+    s->trouble_kind = TROUBLE_OTHER;
     vsnprintf(s->trouble, sizeof s->trouble, fmt, ap);
 }
 
@@ -58,18 +58,21 @@ void trouble_of_error(struct kafka_sink *s, rd_kafka_resp_err_t why, const char 
     pthread_mutex_lock(&s->lock);
     switch (why) {
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-        if (!s->in_trouble || !s->trouble_is_login)
+        if (!s->in_trouble || s->trouble_kind == TROUBLE_DOWN) {
             say_locked(s, "none of the brokers %s can be reached%s%s; rows wait in the journal", brokers,
                        s->reason[0] ? ": " : "", s->reason);
+            s->trouble_kind = TROUBLE_DOWN;
+        }
         break;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
         say_locked(s, "the brokers refuse the login: %.200s; set security.protocol, sasl.mechanism, sasl.username and "
                    "sasl.password in staging.kafka.properties; files are read again as it tries", reason);
-        s->trouble_is_login = true;
+        s->trouble_kind = TROUBLE_LOGIN;
         break;
     case RD_KAFKA_RESP_ERR__SSL:
         say_locked(s, "TLS to the brokers fails: %.200s; set ssl.ca.location in staging.kafka.properties", reason);
+        s->trouble_kind = TROUBLE_DOWN;
         break;
     case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
         say_locked(s, "the brokers do not let this user write idempotently; grant it: kafka-acls.sh --bootstrap-server %s --add "

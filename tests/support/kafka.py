@@ -200,3 +200,35 @@ def _create(brokers, topic, partitions, config):
     lib.rd_kafka_NewTopic_destroy(new)
     lib.rd_kafka_queue_destroy(queue)
     lib.rd_kafka_destroy(rk)
+
+
+def take_over(brokers, node, topic, record):
+    """Fences the producer of this transactional id; with a topic it also commits `record` as the group's position."""
+    lib = _library()
+    lib.rd_kafka_topic_partition_list_new.restype = ctypes.c_void_p
+    lib.rd_kafka_topic_partition_list_add.restype = ctypes.POINTER(_TopicPartition)
+    for name in ("rd_kafka_begin_transaction", "rd_kafka_send_offsets_to_transaction", "rd_kafka_commit_transaction",
+                 "rd_kafka_consumer_group_metadata_new"):
+        getattr(lib, name).restype = ctypes.c_void_p
+    rk = _client(lib, brokers, **{"transactional.id": node})
+
+    def good(error):
+        assert not error, ctypes.string_at(lib.rd_kafka_error_string(ctypes.c_void_p(error)))
+    good(lib.rd_kafka_init_transactions(rk, 30000))
+    if topic:
+        good(lib.rd_kafka_begin_transaction(rk))
+        offsets = ctypes.c_void_p(lib.rd_kafka_topic_partition_list_new(1))
+        place = lib.rd_kafka_topic_partition_list_add(offsets, topic.encode(), 0)
+        text = record.encode()
+        libc = ctypes.CDLL(None)
+        libc.strdup.restype = ctypes.c_void_p
+        place.contents.offset, place.contents.metadata, place.contents.metadata_size = 1, libc.strdup(text), len(text)
+        group = ctypes.c_void_p(lib.rd_kafka_consumer_group_metadata_new(node.encode()))
+        good(lib.rd_kafka_send_offsets_to_transaction(rk, offsets, group, 30000))
+        good(lib.rd_kafka_commit_transaction(rk, 30000))
+    lib.rd_kafka_destroy(rk)
+
+
+class _TopicPartition(ctypes.Structure):
+    _fields_ = [("topic", ctypes.c_char_p), ("partition", ctypes.c_int32), ("offset", ctypes.c_int64), ("metadata", ctypes.c_void_p),
+                ("metadata_size", ctypes.c_size_t), ("opaque", ctypes.c_void_p), ("err", ctypes.c_int), ("private", ctypes.c_void_p)]
