@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#define GONE_US 1000
+#define GONE_TRIES 5000
+
 struct reader {
     struct lane *lane;
     uint64_t seq;     /* the next one wanted */
@@ -73,8 +76,10 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
         int fd = io->file->open(io, path, O_RDONLY | O_DIRECT, 0); /* it is read once, and was not written through the cache */
         if (fd == -EINVAL)
             fd = io->file->open(io, path, O_RDONLY, 0);
-        if (fd == -ENOENT && tries < 100)
+        if (fd == -ENOENT && tries < GONE_TRIES) { /* its file goes before it leaves the list, by a thread that may have to wait */
+            io->world->sleep_us(io, GONE_US);
             continue;
+        }
         if (fd < 0) {
             errno = -fd;
             return err_sys(err, ERR_INPUT, "cannot open %s", path);

@@ -80,6 +80,18 @@ static rd_kafka_topic_partition_list_t *place(const struct kafka_sink *s)
     return list;
 }
 
+/* What the brokers refuse for good, librdkafka asks again and again, and tells beside. */
+static rd_kafka_resp_err_t told_beside(rd_kafka_t *reader, rd_kafka_resp_err_t why)
+{
+    rd_kafka_message_t *m;
+    while (why == RD_KAFKA_RESP_ERR__TIMED_OUT && (m = rd_kafka_consumer_poll(reader, 0))) {
+        if (m->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+            why = m->err;
+        rd_kafka_message_destroy(m);
+    }
+    return why;
+}
+
 /* owner "": there is none. */
 static bool read_record(struct kafka_sink *s, char owner[OWNER_MAX], uint64_t positions[TRACK_COUNT], struct err *err)
 {
@@ -97,6 +109,7 @@ static bool read_record(struct kafka_sink *s, char owner[OWNER_MAX], uint64_t po
     const rd_kafka_topic_partition_t *p = &list->elems[0];
     if (!why)
         why = p->err;
+    why = told_beside(reader, why);
     bool ok = why == RD_KAFKA_RESP_ERR_NO_ERROR;
     owner[0] = 0;
     if (why == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
