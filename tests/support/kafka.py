@@ -127,6 +127,10 @@ class Kafka:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
+    def start_again(self):
+        """Where it does not run."""
+        return self if self.process.poll() is None else self.start()
+
     def stop(self):
         """In order."""
         self.process.send_signal(signal.SIGTERM)
