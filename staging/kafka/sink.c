@@ -24,7 +24,7 @@
 #define LOGIN_AGAIN_US (UINT64_C(10) * 1000000)
 #define FATAL_AGAIN_US (UINT64_C(10) * 1000000)
 #define BACKOFF_US (UINT64_C(1000) * 1000)
-#define BEHIND UINT64_C(100000) /* entries */
+#define BEHIND UINT64_C(2000) /* entries */
 #define STOP_MS 3000
 #define VALUE_MAX ((size_t)512 << 20)
 
