@@ -171,7 +171,8 @@ bool status_look(struct instance *in, const struct source_config *s, struct sour
         return false;
     snprintf(next, sizeof next, "sluice dead list %s", s->name);
     if (st->dead)
-        find(st, false, next, "%llu dead letters: entries that could not become rows, or rows that a sink could not take", (unsigned long long)st->dead);
+        find(st, false, next, "%llu dead letters: entries that could not become rows, or rows that a sink could not take",
+             (unsigned long long)st->dead);
     return true;
 }
 

@@ -76,7 +76,7 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
         int fd = io->file->open(io, path, O_RDONLY | O_DIRECT, 0); /* it is read once, and was not written through the cache */
         if (fd == -EINVAL)
             fd = io->file->open(io, path, O_RDONLY, 0);
-        if (fd == -ENOENT && tries < GONE_TRIES) { /* its file goes before it leaves the list, by a thread that may have to wait */
+        if (fd == -ENOENT && tries < GONE_TRIES) { /* its file goes before it leaves the list, by a thread that may wait */
             io->world->sleep_us(io, GONE_US);
             continue;
         }

@@ -103,8 +103,8 @@ bool failed_bury(struct kafka_sink *s, const struct row *row, const char *topic,
     (void)snprintf(reason, sizeof reason,
                    "kafka: a message of %zu bytes is too large for the topic %s (%s); raise max.message.bytes of the topic and "
                    "message.max.bytes in staging.kafka.properties, then: sluice dead retry", bytes, topic, words);
-    struct dead_letter d = {.source = row->source, .table = row->table, .entry = row->entry, .reason = span_of(reason), .item = item,
-                            .at_us = s->o.io->world->now_us(s->o.io), .sink = SPAN_LIT(SINK_KAFKA)};
+    struct dead_letter d = {.source = row->source, .table = row->table, .entry = row->entry, .reason = span_of(reason),
+                            .item = item, .at_us = s->o.io->world->now_us(s->o.io), .sink = SPAN_LIT(SINK_KAFKA)};
     return sink_dead(&s->state, &d, err);
 }
 

@@ -170,8 +170,8 @@ static bool need_topic(struct kafka_sink *s, struct err *err)
         s->o.io->world->sleep_us(s->o.io, BACKOFF_US);
         why = topic_there(s);
     }
-    return !why || err_set(err, ERR_TRANSIENT, "the topic %s, where transactions keep the position, is not there (%s), and could not be "
-                           "made: kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions 1", k->positions,
+    return !why || err_set(err, ERR_TRANSIENT, "the topic %s, where transactions keep the position, is not there (%s), and could "
+                           "not be made: kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions 1", k->positions,
                            rd_kafka_err2str(why), k->brokers, k->positions);
 }
 
@@ -349,14 +349,15 @@ static bool still_ours(struct kafka_sink *s, struct err *err)
         return false;
     if (!owner[0] || strcmp(owner, s->transactions->owner) == 0)
         return true;
-    return err_set(err, ERR_STOPPED, "another process sends to Kafka as this node (%s): two run on the same data or on a copy of it; "
-                   "this one has stopped sending, end one of them and restart the other", journal_node(s->o.journal));
+    return err_set(err, ERR_STOPPED, "another process sends to Kafka as this node (%s): two run on the same data or on a copy of "
+                   "it; this one has stopped sending, end one of them and restart the other", journal_node(s->o.journal));
 }
 
 bool transactions_open(struct kafka_sink *s, struct err *err)
 {
     begin_anew(s);
-    return need_topic(s, err) && still_ours(s, err) && init(s, err) && take_positions(s, err) && begin(s, err) && commit(s, 0, err);
+    return need_topic(s, err) && still_ours(s, err) && init(s, err) && take_positions(s, err) && begin(s, err) &&
+           commit(s, 0, err);
 }
 
 static bool due(const struct kafka_sink *s, bool more)
