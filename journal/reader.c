@@ -4,9 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define GONE_US 1000
-#define GONE_TRIES 5000
-
 struct reader {
     struct lane *lane;
     uint64_t seq;     /* the next one wanted */
@@ -54,6 +51,8 @@ static bool choose_segment(struct reader *r, struct segment *ret)
     for (size_t i = l->n_segments; i-- > 0;) {
         if (l->segments[i].first > r->seq && i > 0)
             continue;
+        if (l->segments[i].going && i + 1 < l->n_segments)
+            i++; /* there always is one behind it */
         *ret = l->segments[i];
         r->behind = i + 1 < l->n_segments ? l->segments[i + 1].first : UINT64_MAX;
         any = true;
@@ -76,10 +75,8 @@ static bool enter_segment(struct reader *r, bool *ret_any, struct err *err)
         int fd = io->file->open(io, path, O_RDONLY | O_DIRECT, 0); /* it is read once, and was not written through the cache */
         if (fd == -EINVAL)
             fd = io->file->open(io, path, O_RDONLY, 0);
-        if (fd == -ENOENT && tries < GONE_TRIES) { /* its file goes before it leaves the list, by a thread that may wait */
-            io->world->sleep_us(io, GONE_US);
+        if (fd == -ENOENT && tries < 100)
             continue;
-        }
         if (fd < 0) {
             errno = -fd;
             return err_sys(err, ERR_INPUT, "cannot open %s", path);
