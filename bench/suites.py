@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 
+import kafka_suite
 import payloads
 from harness import BenchError, Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
 
@@ -347,4 +348,8 @@ def start(quick, raw, sizes):
     return [empty, full, row("start", "1 GiB that no books know of (state.db lost)", "ms", None, [raw["uncounted_ms"]])]
 
 
-BENCHMARKS = {"ingest": ingest, "journal": journal, "memory": memory, "transform": transform, "keepup": keepup, "start": start}
+def kafka(quick, raw, sizes):
+    return kafka_suite.kafka_bench(quick, raw, sizes, rounds_of(quick))
+
+
+BENCHMARKS = {"ingest": ingest, "journal": journal, "memory": memory, "transform": transform, "keepup": keepup, "start": start, "kafka": kafka}

@@ -1,4 +1,5 @@
 #include "cli/registry.h"
+#include "staging/kafka_sink.h"
 #include <stdlib.h>
 
 int cmd_config_check(struct instance *in, const struct command_args *a, const struct command_io *io)
@@ -17,6 +18,10 @@ int cmd_config_check(struct instance *in, const struct command_args *a, const st
             fwrite(report.text.p, 1, report.text.n, io->err);
         else
             fprintf(io->err, "sluice: %s\n", err.msg);
+        goto out;
+    }
+    if (!kafka_settings_check(c, &err)) {
+        fprintf(io->err, "sluice: %s\n", err.msg);
         goto out;
     }
     config_warnings(c, &report);

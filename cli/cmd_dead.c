@@ -28,6 +28,8 @@ static bool print_letter(void *ctx, const struct dead_letter *d)
         json_write_string(&b, d->source);
         buf_addz(&b, ",\"table\":");
         json_write_string(&b, d->table);
+        buf_addz(&b, ",\"sink\":");
+        json_write_string(&b, d->sink);
         buf_addz(&b, ",\"entry\":");
         json_write_string(&b, d->entry);
         buf_addz(&b, ",\"reason\":");
@@ -119,6 +121,8 @@ int cmd_dead_retry(struct instance *in, const struct command_args *a, const stru
     stager_free(&stager);
     if (!ok)
         return command_fail(io, &err);
+    if (in->config->kafka.brokers && fixed)
+        fprintf(io->err, "what was fixed also goes to Kafka %s\n", in->live ? "now" : "when the server runs: sluice serve");
     fprintf(io->out, "%llu fixed and staged, %llu still fail\n", (unsigned long long)fixed, (unsigned long long)still);
     if (still)
         fprintf(io->err, "sluice dead list %s tells why\n", s->name);

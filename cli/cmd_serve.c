@@ -1,7 +1,8 @@
 /* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
  * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
- * flusher, the stager, the merger, the scheduler of pulls, the command socket's, the admin listener's two, and one that watches
- * the stop. The admin listener is there before deliveries are taken and until everything else is gone. */
+ * flusher, the stager, the Kafka sink's two and librdkafka's, the merger, the scheduler of pulls, the command socket's, the admin
+ * listener's two, and one that watches the stop.
+ * The admin listener is there before deliveries are taken and until everything else is gone. */
 #include "cli/admin.h"
 #include "cli/certificate.h"
 #include "cli/deadline.h"
@@ -13,6 +14,7 @@
 #include "core/thread.h"
 #include "merge/merge.h"
 #include "server/server.h"
+#include "staging/kafka_sink.h"
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,8 +26,8 @@ struct parts {
     struct admin *admin;
     struct remote *remote;
     struct schedule *schedule;
-    pthread_t stager_thread, merger_thread;
-    bool stager_runs, merger_runs;
+    pthread_t stager_thread, merger_thread, kafka_thread;
+    bool stager_runs, merger_runs, kafka_runs;
 };
 
 static void *stage(void *stager)
@@ -41,6 +43,28 @@ static void *merge(void *merger)
     thread_background(true);
     merger_run(merger);
     return NULL;
+}
+
+static void *send_to_kafka(void *sink)
+{
+    thread_name("kafka-sink");
+    kafka_sink_run(sink);
+    return NULL;
+}
+
+static bool start_kafka(struct parts *p, struct err *err)
+{
+    struct instance *in = p->in;
+    struct kafka_sink_opts o = {.config = in->config, .journal = in->journal, .data_dir = in->config->data_dir, .io = in->io};
+    if (!in->config->kafka.brokers)
+        return true;
+    if (in->config->ack_kafka)
+        return err_set(err, ERR_CONFIG, "ack: kafka: the listener of this version answers after the journal's commit only; write "
+                                        "ack: journal");
+    if (!kafka_settings_check(in->config, err) || !kafka_sink_new(&o, &p->live.kafka, err))
+        return false;
+    p->kafka_runs = pthread_create(&p->kafka_thread, NULL, send_to_kafka, p->live.kafka) == 0;
+    return p->kafka_runs || err_set(err, ERR_NOMEM, "cannot start a thread");
 }
 
 static void wake_merger(void *ctx)
@@ -72,7 +96,7 @@ static bool start_consumers(struct parts *p, struct err *err)
     p->merger_runs = pthread_create(&p->merger_thread, NULL, merge, p->live.merger) == 0;
     if (!p->stager_runs || !p->merger_runs)
         return err_set(err, ERR_NOMEM, "cannot start a thread");
-    return true;
+    return start_kafka(p, err);
 }
 
 static bool start(struct parts *p, struct err *err)
@@ -111,15 +135,20 @@ static void stop(struct parts *p, struct deadline *deadline)
     admin_detach(p->admin); /* it looks at the other parts, too */
     deadline_step(deadline, "the last of the books");
     server_stop(&p->live.server);
-    deadline_step(deadline, "staging and merge");
+    deadline_step(deadline, "staging, Kafka and merge");
     if (p->live.stager)
         stager_stop(p->live.stager);
     if (p->live.merger)
         merger_stop(p->live.merger);
+    if (p->live.kafka)
+        kafka_sink_stop(p->live.kafka);
     if (p->stager_runs)
         pthread_join(p->stager_thread, NULL);
     if (p->merger_runs)
         pthread_join(p->merger_thread, NULL);
+    if (p->kafka_runs)
+        pthread_join(p->kafka_thread, NULL);
+    kafka_sink_free(&p->live.kafka);
     stager_free(&p->live.stager);
     merger_free(&p->live.merger);
 }

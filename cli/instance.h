@@ -14,6 +14,7 @@
 
 struct server;
 struct merger;
+struct kafka_sink;
 
 /* The largest entry: a body at its limit plus headers and fields. */
 #define JOURNAL_ENTRY_MAX(c) \
@@ -25,6 +26,7 @@ struct live { /* what a running server lends to the commands it runs; NULL elsew
     struct server *server;
     struct stager *stager;
     struct merger *merger;
+    struct kafka_sink *kafka; /* NULL: not configured */
     uint64_t started_us;
 };
 struct instance {

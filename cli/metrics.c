@@ -4,6 +4,8 @@
 #include "cli/status.h"
 #include "core/log.h"
 #include "merge/account.h"
+#include "staging/kafka_sink.h"
+#include "staging/sinks.h"
 
 struct scrape {
     struct instance *in;
@@ -133,19 +135,25 @@ static bool add_bytes(struct scrape *s, struct err *err)
 
 /* ---- of sinks and tables ---- */
 
-/* The sink takes a lane in its order, so each lane's first entry is enough. */
-static bool read_unshipped(struct scrape *s, struct err *err)
+static bool next_of(struct scrape *s, const char *sink, enum lane_id lane, uint64_t *ret, struct err *err)
 {
     struct state *state;
-    uint64_t oldest = 0;
-    if (s->unshipped_read)
-        return true;
     if (!instance_state(s->in, &state, err))
         return false;
+    if (strcmp(sink, SINK_KAFKA) != 0)
+        return sink_position(state, sink, lane_name(lane), ret, err);
+    *ret = kafka_sink_position(s->in->live->kafka, lane); /* newer than what the state has of it */
+    return true;
+}
+
+/* A sink takes a lane in its order, so each lane's first entry is enough. */
+static bool oldest_of(struct scrape *s, const char *sink, uint64_t *ret_us, struct err *err)
+{
+    uint64_t oldest = 0;
     for (int i = 0; i < LANE_COUNT; i++) {
         struct lane *lane = journal_lane(s->in->live->journal, (enum lane_id)i);
         uint64_t next;
-        if (!state_position(state, span_of(lane_name((enum lane_id)i)), &next, err))
+        if (!next_of(s, sink, (enum lane_id)i, &next, err))
             return false;
         if (lane_durable(lane) < next)
             continue;
@@ -158,9 +166,14 @@ static bool read_unshipped(struct scrape *s, struct err *err)
         if (!ok)
             return false;
     }
-    s->unshipped_us = oldest;
-    s->unshipped_read = true;
+    *ret_us = oldest;
     return true;
+}
+
+static bool read_unshipped(struct scrape *s, struct err *err)
+{
+    s->unshipped_read = s->unshipped_read || oldest_of(s, SINK_OBJECTS, &s->unshipped_us, err);
+    return s->unshipped_read;
 }
 
 static bool add_unshipped(struct scrape *s, struct err *err)
@@ -169,6 +182,44 @@ static bool add_unshipped(struct scrape *s, struct err *err)
     if (!read_unshipped(s, err))
         return false;
     exposition_seconds(s->out, s->name, labels, age_us(s, s->unshipped_us));
+    uint64_t oldest_us;
+    if (!s->in->live->kafka)
+        return true;
+    labels[0].value = SPAN_LIT(SINK_KAFKA);
+    if (!oldest_of(s, SINK_KAFKA, &oldest_us, err))
+        return false;
+    exposition_seconds(s->out, s->name, labels, age_us(s, oldest_us));
+    return true;
+}
+
+static bool add_sink_lag(struct scrape *s, struct err *err)
+{
+    static const char *const sinks[] = {SINK_OBJECTS, SINK_KAFKA};
+    for (int k = 0; k < (s->in->live->kafka ? 2 : 1); k++) {
+        struct label labels[] = {{"sink", span_of(sinks[k])}, {NULL, {0}}};
+        uint64_t entries = 0;
+        for (int i = 0; i < LANE_COUNT; i++) {
+            uint64_t next, durable = lane_durable(journal_lane(s->in->live->journal, (enum lane_id)i));
+            if (!next_of(s, sinks[k], (enum lane_id)i, &next, err))
+                return false;
+            entries += durable + 1 > next ? durable + 1 - next : 0;
+        }
+        exposition_count(s->out, s->name, labels, entries);
+    }
+    return true;
+}
+
+static bool add_sink_trouble(struct scrape *s, struct err *err)
+{
+    const struct live *live = s->in->live;
+    char words[8];
+    uint64_t since;
+    (void)err;
+    struct label labels[] = {{"sink", SPAN_LIT(SINK_OBJECTS)}, {NULL, {0}}};
+    exposition_count(s->out, s->name, labels, !stager_trouble(live->stager, words, sizeof words, &since));
+    labels[0].value = SPAN_LIT(SINK_KAFKA);
+    if (live->kafka)
+        exposition_count(s->out, s->name, labels, !kafka_sink_trouble(live->kafka, words, sizeof words, &since));
     return true;
 }
 
@@ -315,6 +366,8 @@ static const struct family {
     {"sluice_journal_free_bytes", "gauge", "Free bytes of the journal's disk.", add_free_bytes},
     {"sluice_oldest_unshipped_seconds", "gauge", "Age of the oldest entry that a sink has not taken; 0: it has all.",
      add_unshipped},
+    {"sluice_sink_lag_entries", "gauge", "Entries of the journal that a sink has not taken.", add_sink_lag},
+    {"sluice_sink_healthy", "gauge", "0: `sluice status` says what keeps the sink from going on.", add_sink_trouble},
     {"sluice_table_lag_seconds", "gauge", "How long the oldest of what may be missing in a table has waited; 0: nothing is.",
      add_lags},
     {"sluice_missed_events_total", "counter", "Changes that a pull found and no event had told.", add_all_missed},

@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "merge/merge.h"
 #include "merge/tables.h"
+#include "staging/kafka_sink.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -132,12 +133,14 @@ static bool look_at_tables(struct instance *in, struct source_status *st, struct
 
 static void look_at_workers(struct instance *in, struct source_status *st)
 {
-    char words[256];
+    char words[600];
     uint64_t since;
     if (!in->live)
         return;
     if (stager_trouble(in->live->stager, words, sizeof words, &since))
         find(st, true, "", "staging does not get on: %s", words);
+    if (in->live->kafka && kafka_sink_trouble(in->live->kafka, words, sizeof words, &since))
+        find(st, true, "", "Kafka does not get on: %s", words);
     if (merger_trouble(in->live->merger, words, sizeof words, &since))
         find(st, true, "", "the merge does not get on: %s", words);
 }
@@ -160,7 +163,8 @@ bool status_look(struct instance *in, const struct source_config *s, struct sour
         return false;
     snprintf(next, sizeof next, "sluice dead list %s", s->name);
     if (st->dead)
-        find(st, false, next, "%llu dead letters: entries that could not become rows", (unsigned long long)st->dead);
+        find(st, false, next, "%llu dead letters: entries that could not become rows, or rows that a sink could not take",
+             (unsigned long long)st->dead);
     return true;
 }
 

@@ -7,6 +7,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(ZSTD    REQUIRED IMPORTED_TARGET libzstd>=1.5)
 pkg_check_modules(FYAML   REQUIRED IMPORTED_TARGET libfyaml>=0.7.12)
 pkg_check_modules(XXHASH  REQUIRED IMPORTED_TARGET libxxhash>=0.8)
+pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka>=2.0)
 if(SLUICE_TESTS)
   # A second opinion on JSON for core/json's tests; the product has one JSON reader, its own.
   pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.14)

@@ -45,6 +45,19 @@ struct source_config {
     uint64_t secrets_until_us; /* until then unsigned handshakes may bring further secrets; 0: only the first */
     uint64_t fingerprint; /* of manifest and columns: names the transform */
 };
+struct kafka_property { /* one setting of librdkafka */
+    const char *name;
+    const char *text;      /* NULL: what ref holds */
+    struct secret_ref ref;
+};
+struct kafka_config { /* staging.kafka */
+    const char *brokers; /* NULL: there is no Kafka sink */
+    const char *topic;   /* a template of {source} and {table}: config_kafka_topic */
+    bool transactional, cloudevents;
+    const char *positions; /* the topic under whose name transactions keep the position */
+    struct kafka_property *properties; /* in the file's order */
+    size_t n_properties;
+};
 struct listen_addr {
     const char *host; /* "127.0.0.1" */
     uint16_t port;    /* 0: any free one */
@@ -60,6 +73,8 @@ struct config {
     size_t n_sources;
     const char *objects_dir; /* of staging.objects.url file://… */
     uint64_t cut_bytes, cut_age_us;
+    struct kafka_config kafka;
+    bool ack_kafka; /* ack: kafka */
     const char *merge_db; /* of merge.target sqlite:… */
     uint64_t merge_every_us;
     uint64_t retain_raw_us;
@@ -110,6 +125,9 @@ void secret_id(struct span secret, char out[SECRET_ID_MAX]);
 /* The source's config values as scope pairs, secrets read. Owns: release with config_pairs_free. */
 bool config_pairs(const struct source_config *s, struct scope_pair **ret, size_t *ret_n, struct err *err);
 void config_pairs_free(struct scope_pair **pairs, size_t n);
+
+/* Appends the topic of a source's table. */
+void config_kafka_topic(struct buf *out, const char *pattern, const char *source, const char *table);
 
 /* docs/configuration.md as text: the descriptor rows as a page. */
 void config_document(struct buf *out);

@@ -72,7 +72,7 @@ static void add_form(struct buf *out, const struct key_row *k)
     static const char *const words[] = {
         [KEY_ADDRESS] = "host:port", [KEY_PATH] = "path", [KEY_SECRET] = "path", [KEY_URL] = "URL", [KEY_SIZE] = "size",
         [KEY_DURATION] = "duration", [KEY_NUMBER] = "number", [KEY_WORD] = "",
-        [KEY_BLOCKS] = "list of addresses and blocks (CIDR)",
+        [KEY_BLOCKS] = "list of addresses and blocks (CIDR)", [KEY_TEXT] = "text", [KEY_PROPERTIES] = "map",
     };
     buf_addz(out, words[k->type]);
     if (k->type == KEY_WORD) {
@@ -109,8 +109,7 @@ void config_document(struct buf *out)
     buf_addz(out, sources);
     for (const struct later_row *k = config_later; k->path; k++) {
         struct span value, key = span_cut(span_of(k->path), '=', &value);
-        buf_addf(out, "%s`%.*s%s%.*s`", k == config_later ? "" : ", ", SPAN_ARG(key), value.n ? ": " : "",
-                 SPAN_ARG(value));
+        buf_addf(out, "`%.*s%s%.*s`, ", SPAN_ARG(key), value.n ? ": " : "", SPAN_ARG(value));
     }
-    buf_addz(out, ", a table's `mode` and `history`.\n");
+    buf_addz(out, "a table's `mode` and `history`.\n");
 }

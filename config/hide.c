@@ -68,8 +68,28 @@ static bool source_shown(const struct manifest *m, struct span path)
     return field_shown(m, (struct span){rest.p, n}, span_skip(rest, n));
 }
 
+/* A property's value is shown where it is none of librdkafka's secrets, or says where one is. */
+static bool property_shown(struct span property, bool is_key)
+{
+    static const char *const words[] = {".file", ".env", NULL};
+    struct span at = property;
+    bool reference = false;
+    for (size_t i = 0; words[i]; i++) {
+        size_t n = strlen(words[i]);
+        if (at.n > n && memcmp(at.p + at.n - n, words[i], n) == 0) {
+            at.n -= n;
+            reference = true;
+        }
+    }
+    return is_key || reference || !config_kafka_is_secret(at);
+}
+
+#define PROPERTIES SPAN_LIT("staging.kafka.properties.")
+
 static bool top_shown(struct span path)
 {
+    if (span_starts(path, PROPERTIES))
+        return property_shown(span_skip(path, PROPERTIES.n), false);
     for (const struct key_row *k = config_keys; k->path; k++)
         if (span_eqz(path, k->path))
             return true;
@@ -79,6 +99,8 @@ static bool top_shown(struct span path)
 /* Keys of the maps that we know are shown, since they may be slips. */
 static bool top_key_shown(struct span path)
 {
+    if (span_starts(path, PROPERTIES))
+        return property_shown(span_skip(path, PROPERTIES.n), true);
     size_t n = path.n;
     while (n && path.p[n - 1] != '.')
         n--;

@@ -3,9 +3,12 @@
 #pragma once
 #include "config/config.h"
 
-enum key_type { KEY_ADDRESS, KEY_PATH, KEY_SECRET, KEY_URL, KEY_SIZE, KEY_DURATION, KEY_NUMBER, KEY_WORD, KEY_BLOCKS };
+enum key_type {
+    KEY_ADDRESS, KEY_PATH, KEY_SECRET, KEY_URL, KEY_SIZE, KEY_DURATION, KEY_NUMBER, KEY_WORD, KEY_BLOCKS, KEY_TEXT, KEY_PROPERTIES
+};
 
-/* One key of the file outside of sources, a scalar or (KEY_BLOCKS) a list: parsed, checked and documented by its row. */
+/* One key of the file outside of sources, a scalar, (KEY_BLOCKS) a list or (KEY_PROPERTIES) a map: parsed, checked and documented
+ * by its row. */
 struct key_row {
     const char *path;     /* "staging.objects.cut_age" */
     enum key_type type;
@@ -61,6 +64,10 @@ void config_add_blanked(struct report *to, const struct report *from);
 /* sources.c. `sources:` of one file, added to what is there. `file`: its place in l->files. */
 extern const char *const config_source_keys[];
 void config_read_sources(struct loading *l, const struct yaml_node *sources, size_t file);
+/* kafka.c. staging.kafka as a whole, once its scalars are read: properties by librdkafka's own list, topics by the tables. */
+bool config_kafka_is_secret(struct span property);
+void config_read_kafka(struct loading *l, const struct yaml_node *kafka, const struct yaml_node *ack);
+void config_check_topics(struct loading *l, const struct yaml_node *kafka);
 /* secret.c. {file|env, retire_at}; false after a message. */
 bool config_read_secret_ref(struct loading *l, const struct yaml_node *n, struct secret_ref *ret);
 /* delivered.c. Adds the secrets that handshakes brought to those of the file. */

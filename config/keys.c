@@ -26,13 +26,28 @@ const struct key_row config_keys[] = {
      "the file with the token that /metrics asks for, as Authorization: Bearer; /livez and /readyz never do", false},
     {"data_dir", KEY_PATH, AT(data_dir), "./data", 0, 0, NULL,
      "the journal and the state; one process at a time writes it", false},
-    {"ack", KEY_WORD, NOWHERE, "journal", 0, 0, "journal", "a 2xx is sent after the journal's fdatasync", false},
+    {"ack", KEY_WORD, AT(ack_kafka), "journal", 0, 0, "journal kafka",
+     "a 2xx is sent after the journal's fdatasync, or (`kafka`) once all in-sync replicas have the event's rows, too", false},
     {"staging.objects.url", KEY_URL, AT(objects_dir), "file://./data/staging", 0, 0, NULL,
      "where staged objects go: file://folder", false},
     {"staging.objects.cut_bytes", KEY_SIZE, AT(cut_bytes), "64MiB", KIB, 0, NULL,
      "an object is cut when this much text is in it", false},
     {"staging.objects.cut_age", KEY_DURATION, AT(cut_age_us), "60s", MS, DAY, NULL,
      "or when its oldest entry is this old", false},
+    {"staging.kafka.brokers", KEY_TEXT, AT(kafka.brokers), "", 0, 0, NULL,
+     "host:port, several with commas: rows are also sent to Apache Kafka ([kafka.md](kafka.md)); none, where left out", false},
+    {"staging.kafka.topic", KEY_TEXT, AT(kafka.topic), "sluice.{source}.{table}", 0, 0, NULL,
+     "the topic of a row, by its source and table; without them one topic takes all", false},
+    {"staging.kafka.transactional", KEY_WORD, AT(kafka.transactional), "false", 0, 0, "false true",
+     "rows and position in one Kafka transaction: readers with `read_committed` see each entry exactly once, also after kill -9",
+     false},
+    {"staging.kafka.positions", KEY_TEXT, AT(kafka.positions), "sluice.positions", 0, 0, NULL,
+     "with `transactional`: the topic, without messages, by whose offsets the position is kept; several nodes may share it",
+     false},
+    {"staging.kafka.cloudevents", KEY_WORD, AT(kafka.cloudevents), "false", 0, 0, "false true",
+     "CloudEvents 1.0 headers as well (binary mode)", false},
+    {"staging.kafka.properties", KEY_PROPERTIES, NOWHERE, "", 0, 0, NULL,
+     "settings of librdkafka by their own names, such as `{compression.type: zstd}`; secrets as {file: …} or {env: …}", false},
     {"merge.target", KEY_URL, AT(merge_db), "sqlite:./data/tables.db", 0, 0, NULL, "the tables: sqlite:file", false},
     {"merge.every", KEY_DURATION, AT(merge_every_us), "1s", MS, DAY, NULL, "how often staged objects are looked for", false},
     {"retention.raw", KEY_DURATION, AT(retain_raw_us), "7d", 0, 0, NULL,
@@ -79,8 +94,6 @@ const struct key_row config_keys[] = {
 };
 
 const struct later_row config_later[] = {
-    {"ack=kafka", "it comes with the Kafka sink; `ack: journal` is what there is"},
-    {"staging.kafka", "the Kafka sink; rows are staged as objects"},
     {NULL, NULL},
 };
 
@@ -214,7 +227,11 @@ static void set_key(struct loading *l, const struct yaml_node *n, const struct k
     case KEY_NUMBER:
         set_number(l, n, k, text, at);
         break;
+    case KEY_TEXT:
+        *(const char **)at = *text ? text : NULL;
+        break;
     case KEY_BLOCKS: /* a list: read_proxies */
+    case KEY_PROPERTIES: /* a map: config_read_kafka */
         break;
     }
 }
@@ -352,6 +369,8 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
                 read_proxies(l, n);
             continue;
         }
+        if (k->type == KEY_PROPERTIES)
+            continue;
         if (n && !config_scalar(l, n, &text))
             continue;
         if (n && !*text && *k->fallback) {
@@ -362,6 +381,7 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
         if (n && k->idle)
             c->idle_keys[c->n_idle_keys++] = k->path;
     }
+    config_read_kafka(l, node_at(l, root, SPAN_LIT("staging.kafka")), yaml_get(root, "ack"));
     if (!c->threads) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;

@@ -145,6 +145,8 @@ static void read_all(struct loading *l, const struct yaml_node *root)
     config_read_keys(l, root);
     config_read_sources(l, yaml_get(root, "sources"), 0);
     read_includes(l, yaml_get(root, "include"));
+    if (l->r->count == before)
+        config_check_topics(l, yaml_get(root, "staging"));
     if (l->r->count == before && !l->c->n_sources)
         report_plain(l->r, "%s: no sources; write `sources: {stripe: {secrets: [{file: ./secrets/stripe}]}}`", l->c->file);
 }

@@ -81,11 +81,11 @@ bool state_books_mark(struct state *s, uint64_t *ret_seq, struct err *err)
 bool dead_put(struct state *s, const struct dead_letter *d, bool alone, struct err *err)
 {
     return db_run(&s->db, err,
-                  "INSERT INTO dead(source, tbl, entry, item, reason, at_us, alone) VALUES(?, ?, ?, ?, ?, ?, ?)"
-                  " ON CONFLICT(entry, tbl, item) DO UPDATE SET reason = excluded.reason, at_us = excluded.at_us,"
+                  "INSERT INTO dead(source, tbl, entry, item, reason, at_us, alone, sink) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
+                  " ON CONFLICT(sink, entry, tbl, item) DO UPDATE SET reason = excluded.reason, at_us = excluded.at_us,"
                   " alone = excluded.alone",
-                  "SSSuSui", d->source, d->table.p ? d->table : SPAN_LIT(""), d->entry, d->item, d->reason, d->at_us,
-                  (int64_t)alone);
+                  "SSSuSuiS", d->source, d->table.p ? d->table : SPAN_LIT(""), d->entry, d->item, d->reason, d->at_us,
+                  (int64_t)alone, d->sink.p ? d->sink : SPAN_LIT("objects"));
 }
 
 bool state_dead_each(struct state *s, struct span source, int64_t limit, bool (*each)(void *ctx, const struct dead_letter *d),
@@ -94,7 +94,7 @@ bool state_dead_each(struct state *s, struct span source, int64_t limit, bool (*
     sqlite3_stmt *st;
     bool row = true;
     if (!db_prepare(&s->db, &st,
-                    "SELECT id, source, tbl, entry, item, reason, at_us FROM dead WHERE ?1 = '' OR source = ?1"
+                    "SELECT id, source, tbl, entry, item, reason, at_us, sink FROM dead WHERE ?1 = '' OR source = ?1"
                     " ORDER BY id LIMIT ?2",
                     err))
         return false;
@@ -108,6 +108,7 @@ bool state_dead_each(struct state *s, struct span source, int64_t limit, bool (*
             .item = (uint64_t)sqlite3_column_int64(st, 4),
             .reason = db_col(st, 5),
             .at_us = (uint64_t)sqlite3_column_int64(st, 6),
+            .sink = db_col(st, 7),
         };
         if (!each(ctx, &d))
             break;

@@ -1,6 +1,8 @@
 #include "staging/ledger.h"
 #include "staging/books.h"
 
+#define LETTERS " FROM dead WHERE entry = ? AND source = ? AND sink = 'objects'"
+
 bool ledger_pending(struct state *s, const char *lane, uint64_t *ret_first, uint64_t *ret_last, bool *ret_found, struct err *err)
 {
     sqlite3_stmt *st;
@@ -148,8 +150,8 @@ static bool replayed(struct state *s, const struct cut *c, struct span source, s
 {
     int64_t letters, alone, rows = 0;
     struct books d = {0};
-    if (!db_int(&s->db, &letters, 0, err, "SELECT count(*) FROM dead WHERE entry = ? AND source = ?", "SS", entry, source) ||
-        !db_int(&s->db, &alone, 0, err, "SELECT max(alone) FROM dead WHERE entry = ? AND source = ?", "SS", entry, source))
+    if (!db_int(&s->db, &letters, 0, err, "SELECT count(*)" LETTERS, "SS", entry, source) ||
+        !db_int(&s->db, &alone, 0, err, "SELECT max(alone)" LETTERS, "SS", entry, source))
         return false;
     for (size_t i = 0; i < c->n_outputs; i++)
         rows += (int64_t)c->outputs[i].rows;
@@ -161,7 +163,7 @@ static bool replayed(struct state *s, const struct cut *c, struct span source, s
         d.ignored = rows ? 0 : 1;
     }
     return publish_objects(s, c, c->first, now_us, err) && books_sum(s, source, &d, err) &&
-           db_run(&s->db, err, "DELETE FROM dead WHERE entry = ? AND source = ?", "SS", entry, source) &&
+           db_run(&s->db, err, "DELETE" LETTERS, "SS", entry, source) &&
            put_letters(s, c, alone != 0, err);
 }
 

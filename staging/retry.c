@@ -1,20 +1,26 @@
-/* Dead letters tried again: each entry is one small cut of its own, lane replay-<lane>, range seq..seq. */
+/* Dead letters tried again: each entry is one small cut of its own, lane replay-<lane>, range seq..seq. What came to nothing for
+ * the objects came to nothing for Kafka, too: its rows go there as well, in the running sink's own time. */
+#include "staging/books.h"
 #include "staging/internal.h"
+#include "staging/sinks.h"
 #include <stdio.h>
 
-struct entries { /* ids of entries, NUL-ended, each once */
+struct entries { /* ids of entries, each once: a character that says whose letters there are, the id, NUL */
     struct buf ids;
     int64_t wanted; /* a letter's id, or 0 */
     char last[ENTRY_ID_MAX];
 };
 
-static bool holds(const struct buf *ids, struct span id)
+#define LETTERS_OBJECTS 'o' /* and maybe of another sink */
+#define LETTERS_OTHER 'k'
+
+static char *find_id(const struct buf *ids, struct span id)
 {
     for (size_t i = 0; i < ids->n; i += strlen(ids->p + i) + 1) {
-        if (span_eqz(id, ids->p + i))
-            return true;
+        if (span_eqz(id, ids->p + i + 1))
+            return ids->p + i;
     }
-    return false;
+    return NULL;
 }
 
 static bool gather_entry(void *ctx, const struct dead_letter *d)
@@ -22,12 +28,20 @@ static bool gather_entry(void *ctx, const struct dead_letter *d)
     struct entries *g = ctx;
     if (g->wanted && d->id != g->wanted)
         return true;
+    bool objects = span_eqz(d->sink, SINK_OBJECTS);
     /* Letters of one entry mostly follow each other; the full search is for those that do not. */
-    if (!span_eqz(d->entry, g->last) && !holds(&g->ids, d->entry)) {
+    if (objects && span_eqz(d->entry, g->last))
+        return true;
+    char *found = find_id(&g->ids, d->entry);
+    if (!found) {
+        buf_addc(&g->ids, objects ? LETTERS_OBJECTS : LETTERS_OTHER);
         buf_adds(&g->ids, d->entry);
         buf_addc(&g->ids, '\0');
+    } else if (objects) {
+        *found = LETTERS_OBJECTS;
     }
-    (void)snprintf(g->last, sizeof(g->last), "%.*s", SPAN_ARG(d->entry));
+    if (objects)
+        (void)snprintf(g->last, sizeof(g->last), "%.*s", SPAN_ARG(d->entry));
     return true;
 }
 
@@ -74,8 +88,14 @@ static bool retry_entry(struct stager *s, const struct staged_source *source, co
     if (!c)
         return false;
     c->replay = true;
+    bool own = false;
     bool ok = cut_entry(c, source, e, stager_now(s), &result, err) && stager_store_cut(s, c, e->seq, e->seq, err) &&
-              ledger_replayed(&s->state, c, e->source, span_of(id), stager_now(s), err);
+              state_tx_begin(&s->state, &own, err);
+    if (ok) {
+        ok = ledger_replayed(&s->state, c, e->source, span_of(id), stager_now(s), err) &&
+             (!s->o.config->kafka.brokers || sink_resend(&s->state, SINK_KAFKA, e->source, span_of(id), err));
+        ok = state_tx_end(&s->state, own, ok, err);
+    }
     if (ok)
         *ret_fixed = result.dead == 0;
     if (ok && c->n_outputs && s->o.published)
@@ -91,12 +111,17 @@ static bool retry_all(struct stager *s, struct span source, const struct buf *id
         struct reader *reader = NULL;
         struct entry e;
         bool found, fixed = false;
-        bool ok = find_entry(s, span_of(ids->p + i), &reader, &e, &found, err);
-        if (ok && found)
+        const char *id = ids->p + i + 1;
+        bool ok = find_entry(s, span_of(id), &reader, &e, &found, err);
+        if (ok && found && ids->p[i] == LETTERS_OBJECTS) {
             ok = retry_entry(s, stager_source(s, source), &e, &fixed, err);
+        } else if (ok && found && s->o.config->kafka.brokers) {
+            ok = sink_resend(&s->state, SINK_KAFKA, source, span_of(id), err);
+            fixed = ok;
+        }
         reader_close(&reader);
         if (!ok)
-            return err_prefix(err, "entry %s", ids->p + i);
+            return err_prefix(err, "entry %s", id);
         *ret_fixed += fixed;
         *ret_still += !fixed;
     }

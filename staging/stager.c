@@ -14,6 +14,7 @@
 #include "core/thread.h"
 #include "staging/internal.h"
 #include "staging/pages.h"
+#include "staging/sinks.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -351,7 +352,7 @@ static bool pressed(const struct stager *s)
 
 static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age, struct err *err)
 {
-    uint64_t now = stager_now(s), keep = whatever_age ? 0 : s->o.config->retain_raw_us, counted = 0;
+    uint64_t now = stager_now(s), keep = whatever_age ? 0 : s->o.config->retain_raw_us, counted = 0, floor;
     bool events = w->lane == journal_lane(s->o.journal, LANE_EVENTS);
     if (!w->reader || now < keep)
         return true;
@@ -359,7 +360,9 @@ static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age,
     if (!(events ? state_books_mark(&s->state, &counted, err)
                  : state_pages_count(&s->state, s->o.journal, s->o.config, err)))
         return false;
-    uint64_t upto = events && counted + 1 < w->next ? counted + 1 : w->next;
+    if (!sinks_floor(&s->state, s->o.config, w->name, &floor, err))
+        return false;
+    uint64_t upto = events && counted + 1 < floor ? counted + 1 : floor;
     lane_count_forget(w->lane, upto);
     return lane_remove(w->lane, upto, now - keep, err) &&
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);

@@ -1,7 +1,7 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -44,6 +44,18 @@ static const char *const steps[SCHEMA_VERSION] = {
     "CREATE INDEX objects_unsettled ON objects(source, tbl, at_us) WHERE published = 1 AND settled = 0;"
     "CREATE INDEX objects_unpublished ON objects(source) WHERE published <> 1;"
     "PRAGMA user_version = 2;",
+    /* letters are of a sink */
+    "ALTER TABLE dead RENAME TO dead_2;"
+    "DROP INDEX dead_by_source;"
+    "CREATE TABLE dead(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, tbl TEXT NOT NULL,"
+    "  entry TEXT NOT NULL, item INTEGER NOT NULL, reason TEXT NOT NULL, at_us INTEGER NOT NULL,"
+    "  alone INTEGER NOT NULL, sink TEXT NOT NULL DEFAULT 'objects', UNIQUE(sink, entry, tbl, item));"
+    "CREATE INDEX dead_by_source ON dead(source, id);"
+    "INSERT INTO dead SELECT id, source, tbl, entry, item, reason, at_us, alone, 'objects' FROM dead_2;"
+    "DROP TABLE dead_2;"
+    "CREATE TABLE resend(id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, entry TEXT NOT NULL, lane TEXT NOT NULL,"
+    "  seq INTEGER NOT NULL);"
+    "PRAGMA user_version = 3;",
 };
 
 static bool make_schema(struct state *s, struct err *err)

@@ -2,7 +2,7 @@
  * dead letters, the books, secrets' metadata, runs. Everything in it that describes the journal is either a cache of
  * what the journal holds, or committed in the same transaction as the position it belongs to.
  *
- * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, books, marks, secrets, runs, watermarks.
+ * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, runs, watermarks.
  * Calls that change several rows are one transaction; within a transaction that the caller began (db_begin on s->db) they
  * join it.
  * Threads: one struct state a thread (own connection). Life: state_open -> … -> state_close. */
@@ -62,6 +62,7 @@ struct dead_letter {
     int64_t id;
     struct span source, table, entry, reason;
     uint64_t item, at_us;
+    struct span sink; /* which could not take it; p NULL: objects, for want of a transform that can */
 };
 /* Calls each for the letters of a source (empty: all), oldest first, at most `limit`. */
 bool state_dead_each(struct state *s, struct span source, int64_t limit, bool (*each)(void *ctx, const struct dead_letter *d),

@@ -39,6 +39,8 @@ CONTRACT = {  # name: (type, labels)
     "sluice_requests_total": ("counter", {"source", "outcome"}),
     "sluice_unknown_source_total": ("counter", set()),
     "sluice_oldest_unshipped_seconds": ("gauge", {"sink"}),
+    "sluice_sink_lag_entries": ("gauge", {"sink"}),
+    "sluice_sink_healthy": ("gauge", {"sink"}),
     "sluice_table_lag_seconds": ("gauge", {"source", "table"}),
     "sluice_missed_events_total": ("counter", {"source", "table"}),
     "sluice_secret_last_used_seconds": ("gauge", {"source", "id"}),

@@ -2,7 +2,9 @@
 """The promise, end to end: a random history, pushed and pulled at once, with kill -9 of server and puller at random moments, must
 end in tables that equal the provider's truth row for row, with books that balance.
 
-e2e.py --seeds 50 --first 1 [--objects N] [--jobs 2] [--verbose]
+e2e.py --seeds 50 --first 1 [--objects N] [--jobs 2] [--verbose] [--kafka]
+--kafka sends the rows to Apache Kafka as well, transactional with every other seed, stops and starts the broker on the way, and
+compares what a reader of the topics makes of them with the truth, too.
 Each seed prints "ok e2e/<seed>" or "FAIL e2e/<seed>"; `e2e.py --first SEED --seeds 1 --verbose` runs it again.
 """
 import argparse
@@ -10,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import sqlite3
 import sys
 import threading
 import time
@@ -17,6 +20,7 @@ import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from sluice import ROOT, Sluice  # noqa: E402
+import kafka  # noqa: E402
 import compare  # noqa: E402
 import deliver  # noqa: E402
 import history  # noqa: E402
@@ -31,14 +35,14 @@ sources:
     config: {api_key: {file: ./secrets/key}}
     base_url: @base@
 staging:
-  objects: {url: "file://./data/staging", cut_bytes: @cut@, cut_age: @age@}
+  objects: {url: "file://./data/staging", cut_bytes: @cut@, cut_age: @age@}@kafka@
 merge: {target: "sqlite:./data/tables.db", every: 200ms}
 journal: {segment: @segment@}
 """
 
 
 class Run:
-    def __init__(self, seed, objects, verbose):
+    def __init__(self, seed, objects, verbose, broker=None):
         self.rnd = random.Random(seed)
         self.seed, self.verbose = seed, verbose
         self.past = history.History(seed, objects, int(time.time()) - 60)
@@ -51,6 +55,8 @@ class Run:
         self.older = self.manifest.replace("key: [id]\n", "key: [id, nowhere]\n").replace(
             "columns: {object: object}", "columns: {plan: tariff}")
         self.changes_transform = seed % 3 == 0
+        self.broker, self.transactional = broker, seed % 2 == 1
+        self.topics = ["e2e%d.acme.%s" % (seed, t) for t in ("customers", "invoices", "subscriptions", "tickets", "events")]
 
     def say(self, *words):
         if self.verbose:
@@ -59,7 +65,14 @@ class Run:
     def config(self):
         rnd = self.rnd
         return (CONFIG.replace("@base@", self.provider.base).replace("@cut@", rnd.choice(("64KiB", "1MiB", "64MiB")))
-                .replace("@age@", rnd.choice(("50ms", "300ms", "1s"))).replace("@segment@", rnd.choice(("256KiB", "4MiB"))))
+                .replace("@age@", rnd.choice(("50ms", "300ms", "1s"))).replace("@segment@", rnd.choice(("256KiB", "4MiB")))
+                .replace("@kafka@", self.kafka_config()))
+
+    def kafka_config(self):
+        if not self.broker:
+            return ""
+        return "\n  kafka: {brokers: \"%s\", topic: \"e2e%d.{source}.{table}\", transactional: %s}" % (
+            self.broker.brokers, self.seed, "true" if self.transactional else "false")
 
     def push(self, deliveries):
         self.delivered = self.webhooks.run(deliveries, connections=6, seconds=240, upto=self.provider.advance)
@@ -91,6 +104,11 @@ class Run:
         rounds = 0
         while not self.pushed or rounds < 3:
             rounds += 1
+            if self.broker and rounds == 2:
+                self.say("the broker goes")
+                self.broker.kill()
+            if self.broker and rounds == 4:
+                self.broker.start()
             time.sleep(self.rnd.random() * 0.4)
             if self.rnd.random() < 0.5:
                 self.pull_some(s)
@@ -116,6 +134,28 @@ class Run:
             s.run("dead", "retry", "acme")
             s.run("merge")
         self.dead = len(dead)
+        if self.broker:
+            self.broker.start_again()
+            self.wait_for_kafka(s)
+
+    def wait_for_kafka(self, s):
+        end = time.monotonic() + 120
+        while True:
+            db = sqlite3.connect(s.path("data", "state.db"))
+            again = db.execute("SELECT count(*) FROM resend").fetchone()[0]
+            at = {sink: dict(db.execute("SELECT lane, next FROM positions WHERE sink = ?", (sink,))) for sink in ("objects", "kafka")}
+            db.close()
+            if not again and at["kafka"] == at["objects"]:
+                return
+            assert time.monotonic() < end, "Kafka lags: %s, %d entries to send again\n%s" % (at, again, s.run("status", code=None)[0])
+            time.sleep(0.2)
+
+    def check_kafka(self):
+        rows = [json.loads(m["payload"]) for m in self.broker.messages(*self.topics, committed=True)]
+        wrong = compare.messages([r for r in rows if r["table"] != "events"], self.past.truth(), {"tickets": {"pull": ["body", "votes"]}})
+        assert not wrong, "Kafka: %d differences:\n  %s" % (len(wrong), "\n  ".join(wrong[:15]))
+        seen = [(r["table"], r["entry"], r["version"], r["origin"], json.dumps(r["key"])) for r in rows]
+        assert not self.transactional or len(set(seen)) == len(seen), "%d rows arrived twice" % (len(seen) - len(set(seen)))
 
     def check(self, s):
         assert self.delivered, "genuine deliveries were not answered 2xx in time"
@@ -127,11 +167,15 @@ class Run:
         assert status["sources"][0]["dead"] == 0, "dead letters are left"
         books = status["books"]["sources"][0]
         assert books["waiting"] == 0 and books["rows_waiting"] == 0, "something waits: %s" % books
+        if self.broker:
+            self.check_kafka()
         if self.changes_transform is False:
             assert self.dead == 0, "dead letters without a cause"
 
     def run(self):
         self.began = time.monotonic()
+        if self.broker:
+            self.broker.create(*self.topics)
         self.provider.start()
         files = {"secrets/acme": deliver.SECRET, "secrets/key": provider.TOKEN,
                  "sources/acme.yaml": self.older if self.changes_transform else self.manifest}
@@ -154,14 +198,28 @@ class Run:
 
 
 def one(job):
-    seed, objects, verbose = job
+    seed, objects, verbose, *broker = job
     began = time.monotonic()
     try:
-        words = Run(seed, objects, verbose).run()
+        words = Run(seed, objects, verbose, *broker).run()
         return "ok e2e/%d  %s  %.1f s" % (seed, words, time.monotonic() - began)
     except BaseException:
         return "%s\nFAIL e2e/%d  again: python3 tests/e2e/e2e.py --first %d --seeds 1 --objects %d --verbose" % (
             traceback.format_exc(), seed, seed, objects)
+
+
+def with_kafka(jobs):
+    why, bad = kafka.missing(), 0
+    if why:
+        print("skip e2e-kafka " + why)
+        return 0
+    with kafka.Kafka() as broker:
+        for job in jobs:
+            broker.start_again()
+            line = one((*job, broker)).replace("e2e/", "e2e/kafka-")
+            print(line, flush=True)
+            bad |= "FAIL e2e/" in line
+    return bad
 
 
 def main():
@@ -171,9 +229,12 @@ def main():
     parser.add_argument("--objects", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--kafka", action="store_true")
     args = parser.parse_args()
     jobs = [(seed, args.objects, args.verbose) for seed in range(args.first, args.first + args.seeds)]
     bad = 0
+    if args.kafka:
+        return with_kafka(jobs)
     with multiprocessing.get_context("spawn").Pool(min(args.jobs, len(jobs)), maxtasksperchild=4) as pool:
         for line in pool.imap_unordered(one, jobs):
             print(line, flush=True)

@@ -1,4 +1,4 @@
-"""Row-for-row comparison of the merged SQLite tables with the provider's truth."""
+"""Row-for-row comparison of the merged SQLite tables, or of row envelopes, with the provider's truth."""
 import json
 import sqlite3
 
@@ -54,4 +54,44 @@ def tables(path, source, truth, limit=1000):
         if len(wrong) > limit:
             break
     db.close()
+    return wrong
+
+
+def latest(envelopes, lacks):
+    """What a reader of row envelopes makes of them, in any order, by docs/formats.md alone: {table: {id: row}}. `lacks`: the columns
+    that rows of a table's shape other than full do not carry, {table: {shape: [column]}}."""
+    upserts, gone = {}, {}
+    for e in envelopes:
+        key = (e["table"], e["row"]["id"] if e["op"] == "upsert" else e["key"]["id"])
+        if e["op"] == "delete":
+            gone[key] = max(gone.get(key, ""), e["observed_at"])
+        else:
+            shapes = upserts.setdefault(key, {})
+            if e["shape"] not in shapes or e["version"] > shapes[e["shape"]]["version"]:
+                shapes[e["shape"]] = e
+    found = {}
+    for (table, key), shapes in upserts.items():
+        row = {}
+        for e in sorted(shapes.values(), key=lambda e: e["version"]):
+            if e["observed_at"] <= gone.get((table, key), ""):
+                continue
+            without = lacks.get(table, {}).get(e["shape"], ())
+            row = {**{c: v for c, v in row.items() if c in without}, **e["row"]}
+        if row:
+            found.setdefault(table, {})[key] = row
+    return found
+
+
+def messages(envelopes, truth, lacks):
+    """The differences of the latest rows of the envelopes from the truth, as lines of text."""
+    found, wrong = latest(envelopes, lacks), []
+    for table, rows in truth.items():
+        there = found.get(table, {})
+        wrong += ["%s: %r is missing" % (table, key) for key in set(rows) - set(there)]
+        wrong += ["%s: %r is there, but deleted at the provider" % (table, key) for key in set(there) - set(rows)]
+        for key in set(rows) & set(there):
+            for column in set(rows[key]) | set(there[key]):
+                if cell(there[key].get(column)) != cell(rows[key].get(column)):
+                    wrong.append("%s: %r.%s is %r, the truth is %r" % (table, key, column, there[key].get(column),
+                                                                       rows[key].get(column)))
     return wrong

@@ -118,9 +118,10 @@ def main(tests, group):
         name = test.__name__
         if only and name not in only:
             continue
+        began = time.monotonic()
         try:
             test()
-            print("ok %s/%s" % (group, name), flush=True)
+            print("ok %s/%s  %.1f s" % (group, name, time.monotonic() - began), flush=True)
         except BaseException as e:  # a failed test must not end the others
             if isinstance(e, KeyboardInterrupt):
                 raise

@@ -54,11 +54,32 @@ static const struct {
     {"merge: {target: \"delta:./x\"}\n" DEMO,
      "sluice.yaml:1:17: merge.target: 'delta:./x': this version merges into SQLite only; write sqlite:./data/tables.db"},
     /* not in this version */
-    {"ack: kafka\n" DEMO,
-     "sluice.yaml:1:6: ack: 'kafka' is not in this version: it comes with the Kafka sink; `ack: journal` is what there is"},
-    {"ack: disk\n" DEMO, "sluice.yaml:1:6: ack: 'disk' is not one of journal"},
+    {"ack: disk\n" DEMO, "sluice.yaml:1:6: ack: 'disk' is not one of journal, kafka"},
+    /* Kafka */
+    {"ack: kafka\n" DEMO, "sluice.yaml:1:6: ack: kafka needs the sink: write staging: {kafka: {brokers: \"host:9092\"}}"},
+    {"staging: {kafka: }\n" DEMO, "sluice.yaml:1:11: staging.kafka: has no value; write {brokers: \"host:9092\"}, or leave it out"},
+    {"staging: {kafka: {topic: a}}\n" DEMO, "sluice.yaml:1:11: staging.kafka: needs brokers: \"host:9092\", several with commas"},
     {"staging: {kafka: {brokers: a}}\n" DEMO,
-     "sluice.yaml:1:11: staging.kafka: not in this version: the Kafka sink; rows are staged as objects"},
+     "sluice.yaml:1:28: staging.kafka.brokers: 'a' has no port; write host:9092, several with commas"},
+    {"staging: {kafka: {brokers: \"a:1\", topics: t}}\n" DEMO,
+     "sluice.yaml:1:35: staging.kafka: no such key 'topics' (did you mean topic?)"},
+    {"staging: {kafka: {brokers: \"a:1\", topic: \"{sorce}\"}}\n" DEMO,
+     "sluice.yaml:1:42: staging.kafka.topic: '{sorce}' is no topic: letters, digits, '.', '_' and '-', at most 249; {source} and "
+     "{table} are replaced"},
+    {"staging: {kafka: {brokers: \"a:1\", properties: {compresion.type: zstd}}}\n" DEMO,
+     "sluice.yaml:1:48: staging.kafka.properties.compresion.type: librdkafka says: No such configuration property: \"compresion.type\" "
+     "(did you mean compression.type?)"},
+    {"staging: {kafka: {brokers: \"a:1\", properties: {compression.type: zst}}}\n" DEMO,
+     "sluice.yaml:1:66: staging.kafka.properties.compression.type: librdkafka says: Invalid value \"zst\" for configuration property "
+     "\"compression.codec\""},
+    {"staging: {kafka: {brokers: \"a:1\", properties: {acks: 1}}}\n" DEMO,
+     "sluice.yaml:1:54: staging.kafka.properties.acks: is the sink's own: a row counts as delivered when all in-sync replicas have "
+     "it: leave it out"},
+    {"staging: {kafka: {brokers: \"a:1\", properties: {sasl.password: word}}}\n" DEMO,
+     "sluice.yaml:1:63: staging.kafka.properties.sasl.password: a secret is not written into the file; write {file: "
+     "./secrets/name} or {env: NAME}"},
+    {"staging: {kafka: {brokers: \"a:1\", properties: [a]}}\n" DEMO,
+     "sluice.yaml:1:35: staging.kafka.properties: must be a map, such as {compression.type: zstd}"},
     /* TLS and proxies */
     {"tls: {cert: a}\n" DEMO, "sluice.yaml:1:13: tls.cert: tls needs both: {cert: FILE, key: FILE}"},
     {"tls: {key: a}\n" DEMO, "sluice.yaml:1:12: tls.key: tls needs both: {cert: FILE, key: FILE}"},
