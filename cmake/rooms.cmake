@@ -1,7 +1,7 @@
 # sluice_room(NAME USES …): the folder NAME as a static library, linked to what it uses.
 function(sluice_room name)
   cmake_parse_arguments(ROOM "" "" "USES" ${ARGN})
-  file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
+  file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c ${PROJECT_SOURCE_DIR}/${name}/*/*.c)
   list(FILTER files EXCLUDE REGEX "/main\\.c$")
   if(NOT files)
     file(WRITE ${PROJECT_BINARY_DIR}/empty_${name}.c "extern int room_${name}_is_empty;\n")

@@ -1,15 +1,18 @@
 /* Names and lines of staged objects. */
 #include "staging/store.h"
 #include <stdlib.h>
+#include <zlib.h>
 #include <zstd.h>
 
-#define SUFFIX ".ndjson.zst"
+#define OUT_BYTES ((size_t)128 << 10)
+
+static const char *const suffixes[] = {".ndjson.zst", ".ndjson.gz"}; /* [gzip] */
 
 void object_name_write(struct buf *out, const struct object_name *n)
 {
-    buf_addf(out, "%.*s/%.*s/dt=%.*s/%.*s.%.*s.%020llu-%020llu.%.*s" SUFFIX, SPAN_ARG(n->source), SPAN_ARG(n->table),
+    buf_addf(out, "%.*s/%.*s/dt=%.*s/%.*s.%.*s.%020llu-%020llu.%.*s%s", SPAN_ARG(n->source), SPAN_ARG(n->table),
              SPAN_ARG(n->date), SPAN_ARG(n->node), SPAN_ARG(n->lane), (unsigned long long)n->first,
-             (unsigned long long)n->last, SPAN_ARG(n->transform));
+             (unsigned long long)n->last, SPAN_ARG(n->transform), suffixes[n->gzip]);
 }
 
 /* Cuts what follows the last `c` off *s. */
@@ -40,6 +43,15 @@ static bool seq_of(struct span s, uint64_t *ret)
     return true;
 }
 
+static bool cut_suffix(struct span *file, bool gzip)
+{
+    size_t n = strlen(suffixes[gzip]);
+    if (file->n < n || memcmp(file->p + file->n - n, suffixes[gzip], n) != 0)
+        return false;
+    file->n -= n;
+    return true;
+}
+
 bool object_name_parse(struct span key, struct object_name *ret)
 {
     struct object_name n;
@@ -50,11 +62,8 @@ bool object_name_parse(struct span key, struct object_name *ret)
     if (!file.p || !span_starts(n.date, SPAN_LIT("dt=")) || n.date.n != strlen("dt=2026-01-01") || !n.source.n || !n.table.n)
         return false;
     n.date = span_skip(n.date, 3);
-    size_t suffix = strlen(SUFFIX);
-    if (file.n < suffix || memcmp(file.p + file.n - suffix, SUFFIX, suffix) != 0)
-        return false;
-    file.n -= suffix;
-    if (!cut_last(&file, '.', &n.transform) || !cut_last(&file, '.', &range) || !cut_last(&file, '.', &n.lane))
+    n.gzip = cut_suffix(&file, true);
+    if ((!n.gzip && !cut_suffix(&file, false)) || !cut_last(&file, '.', &n.transform) || !cut_last(&file, '.', &range) || !cut_last(&file, '.', &n.lane))
         return false;
     n.node = file;
     struct span first = span_cut(range, '-', &last);
@@ -70,11 +79,11 @@ struct lines {
     void *ctx;
     struct err *err;
     ZSTD_DCtx *dctx;
+    z_stream *gzip; /* the one, or the other */
     char *out;
-    size_t out_n;
     struct buf partial; /* the beginning of a line */
     bool failed;
-    size_t left; /* what zstd still expects: 0 at the end of a frame */
+    bool open;          /* within a frame or member */
 };
 
 static bool give_lines(struct lines *l, struct span s)
@@ -101,19 +110,23 @@ static bool give_lines(struct lines *l, struct span s)
     return true;
 }
 
-static bool decompress_piece(void *ctx, struct span bytes)
+static bool damaged(struct lines *l, const char *why)
+{
+    l->failed = !err_set(l->err, ERR_INPUT, "%s is damaged: %s", l->key, why);
+    return false;
+}
+
+static bool zstd_piece(void *ctx, struct span bytes)
 {
     struct lines *l = ctx;
     ZSTD_inBuffer in = {bytes.p, bytes.n, 0};
     bool full = false;
     while (in.pos < in.size || full) {
-        ZSTD_outBuffer out = {l->out, l->out_n, 0};
+        ZSTD_outBuffer out = {l->out, OUT_BYTES, 0};
         size_t rc = ZSTD_decompressStream(l->dctx, &out, &in);
-        if (ZSTD_isError(rc)) {
-            l->failed = !err_set(l->err, ERR_INPUT, "%s is damaged: %s", l->key, ZSTD_getErrorName(rc));
-            return false;
-        }
-        l->left = rc;
+        if (ZSTD_isError(rc))
+            return damaged(l, ZSTD_getErrorName(rc));
+        l->open = rc != 0;
         full = out.pos == out.size && rc != 0;
         if (!give_lines(l, (struct span){l->out, out.pos})) {
             l->failed = true;
@@ -123,20 +136,58 @@ static bool decompress_piece(void *ctx, struct span bytes)
     return true;
 }
 
+static bool gzip_piece(void *ctx, struct span bytes)
+{
+    struct lines *l = ctx;
+    z_stream *z = l->gzip;
+    bool full = false;
+    z->next_in = (Bytef *)(uintptr_t)bytes.p;
+    z->avail_in = (uInt)bytes.n; /* of a store's piece */
+    while (z->avail_in || full) {
+        z->next_out = (Bytef *)l->out;
+        z->avail_out = (uInt)OUT_BYTES;
+        int rc = inflate(z, Z_NO_FLUSH);
+        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
+            return damaged(l, z->msg ? z->msg : "no gzip");
+        l->open = rc != Z_STREAM_END;
+        full = !z->avail_out && l->open;
+        if (!give_lines(l, (struct span){l->out, OUT_BYTES - z->avail_out})) {
+            l->failed = true;
+            return false;
+        }
+        if (!l->open && inflateReset(z) != Z_OK) /* another member may follow */
+            return damaged(l, "no gzip");
+    }
+    return true;
+}
+
+static bool ends_with(const char *key, const char *suffix)
+{
+    size_t n = strlen(key), m = strlen(suffix);
+    return n >= m && strcmp(key + n - m, suffix) == 0;
+}
+
 bool object_lines(struct store *s, const char *key, bool (*line)(void *ctx, struct span line, struct err *err), void *ctx,
                   struct err *err)
 {
-    struct lines l = {.key = key, .line = line, .ctx = ctx, .err = err, .out_n = ZSTD_DStreamOutSize()};
-    l.dctx = ZSTD_createDCtx();
-    l.out = malloc(l.out_n);
+    struct lines l = {.key = key, .line = line, .ctx = ctx, .err = err};
+    z_stream gzip = {0};
+    bool gz = ends_with(key, ".gz");
+    l.out = malloc(OUT_BYTES);
     buf_init(&l.partial, LINE_BYTES_MAX);
-    bool ok = l.dctx && l.out;
+    if (!gz)
+        l.dctx = ZSTD_createDCtx();
+    else if (inflateInit2(&gzip, 15 + 16) == Z_OK)
+        l.gzip = &gzip;
+    bool ok = (l.dctx || l.gzip) && l.out;
     if (!ok)
         (void)err_set(err, ERR_NOMEM, "out of memory to read %s", key);
-    ok = ok && s->ops->read(s, key, decompress_piece, &l, err) && !l.failed;
-    if (ok && (l.left || l.partial.n))
-        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a %s", key, l.left ? "block" : "line");
+    ok = ok && s->ops->read(s, key, gz ? gzip_piece : zstd_piece, &l, err) && !l.failed;
+    if (ok && (l.open || l.partial.n))
+        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a %s", key, l.open ? "block" : "line");
     ZSTD_freeDCtx(l.dctx);
+    if (l.gzip)
+        (void)inflateEnd(l.gzip);
     free(l.out);
     buf_release(&l.partial);
     return ok;

@@ -74,6 +74,7 @@ static bool retry_entry(struct stager *s, const struct staged_source *source, co
     if (!c)
         return false;
     c->replay = true;
+    c->gzip = s->o.config->objects.gzip;
     bool ok = cut_entry(c, source, e, stager_now(s), &result, err) && stager_store_cut(s, c, e->seq, e->seq, err) &&
               ledger_replayed(&s->state, c, e->source, span_of(id), stager_now(s), err);
     if (ok)

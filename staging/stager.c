@@ -79,6 +79,8 @@ bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *er
         w->name = lane_name(i);
         w->cut = cut_new(o->store, journal_node(o->journal), w->name, err);
         ok = w->cut != NULL;
+        if (ok)
+            w->cut->gzip = o->config->objects.gzip;
     }
     if (!ok)
         stager_free(&s);
@@ -104,34 +106,6 @@ void stager_free(struct stager **sp)
     pthread_mutex_destroy(&s->lock);
     free(s);
     *sp = NULL;
-}
-
-/* ---- objects of dead processes ---- */
-struct sweep {
-    struct stager *s;
-    struct buf keys; /* NUL-ended */
-};
-
-static bool sweep_one(void *ctx, const char *key)
-{
-    struct sweep *w = ctx;
-    const char *node = journal_node(w->s->o.journal);
-    const char *name = key + strlen(STORE_PROVISIONAL);
-    size_t n = strlen(node);
-    if (strncmp(name, node, n) == 0 && name[n] == '.')
-        buf_add(&w->keys, key, strlen(key) + 1);
-    return true;
-}
-
-/* Called before anything is written, so every provisional object of this node is a left-over. */
-static bool sweep(struct stager *s, struct err *err)
-{
-    struct sweep w = {.s = s};
-    bool ok = s->o.store->ops->list(s->o.store, STORE_PROVISIONAL, sweep_one, &w, err);
-    for (size_t i = 0; ok && i < w.keys.n; i += strlen(w.keys.p + i) + 1)
-        ok = s->o.store->ops->remove(s->o.store, w.keys.p + i, err);
-    buf_release(&w.keys);
-    return ok;
 }
 
 /* ---- one lane ---- */
@@ -408,7 +382,8 @@ void stager_run(struct stager *s)
     while (!atomic_load(&s->stop)) {
         bool worked = false;
         if (!swept) {
-            swept = sweep(s, &err);
+            /* Before anything is written: every provisional object of this node is a left-over. */
+            swept = s->o.store->ops->sweep(s->o.store, journal_node(s->o.journal), &err);
             if (!swept) {
                 set_trouble(s, LANE_EVENTS, &err);
                 s->o.io->world->sleep_us(s->o.io, BACKOFF_MIN_US);
@@ -439,6 +414,8 @@ void stager_run(struct stager *s)
 void stager_stop(struct stager *s)
 {
     atomic_store(&s->stop, true);
+    if (s->o.store->ops->stop)
+        s->o.store->ops->stop(s->o.store);
 }
 
 void stager_cut_now(struct stager *s)

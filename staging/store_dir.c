@@ -36,14 +36,6 @@ static bool failed(struct err *err, enum err_class cls, int rc, const char *what
     return err_sys(err, cls, "%s %s", what, path);
 }
 
-bool store_key_valid(const char *key)
-{
-    size_t n = strlen(key);
-    if (!n || n > STORE_KEY_MAX || key[0] == '/' || key[n - 1] == '/' || strstr(key, "//") || strstr(key, ".."))
-        return false;
-    return strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._=-/") == n;
-}
-
 static struct dir_store *dir_of(struct store *s)
 {
     return (struct dir_store *)(void *)s;
@@ -323,7 +315,7 @@ static bool open_level(struct listing *l, size_t key_n, struct err *err)
         size_t at;
         memcpy(&at, v->at.p + i * sizeof(at), sizeof(at));
         char *name = v->text.p + at;
-        if (has_suffix(name, ".zst") || key_n + strlen(name) >= STORE_KEY_MAX)
+        if (has_suffix(name, ".zst") || has_suffix(name, ".gz") || key_n + strlen(name) >= STORE_KEY_MAX)
             continue;
         memcpy(l->key + key_n, name, strlen(name) + 1);
         char *path = path_of(l->d, l->key);
@@ -413,7 +405,42 @@ static bool dir_read(struct store *s, const char *key, bool (*piece)(void *ctx, 
     return ok;
 }
 
-static const struct store_ops dir_ops = {dir_create, dir_write, dir_commit, dir_abort, dir_remove, dir_list, dir_read};
+struct sweep {
+    const char *node;
+    struct buf keys; /* NUL-ended */
+};
+
+static bool sweep_one(void *ctx, const char *key)
+{
+    struct sweep *w = ctx;
+    const char *name = key + strlen(STORE_PROVISIONAL);
+    size_t n = strlen(w->node);
+    if (strncmp(name, w->node, n) == 0 && name[n] == '.')
+        buf_add(&w->keys, key, strlen(key) + 1);
+    return true;
+}
+
+static bool dir_sweep(struct store *s, const char *node, struct err *err)
+{
+    struct sweep w = {.node = node};
+    bool ok = dir_list(s, STORE_PROVISIONAL, sweep_one, &w, err);
+    for (size_t i = 0; ok && i < w.keys.n; i += strlen(w.keys.p + i) + 1)
+        ok = dir_remove(s, w.keys.p + i, err);
+    buf_release(&w.keys);
+    return ok;
+}
+
+static void dir_close(struct store *s)
+{
+    struct dir_store *d = dir_of(s);
+    forget_known(d);
+    pthread_mutex_destroy(&d->lock);
+    free(d->dir);
+    free(d);
+}
+
+static const struct store_ops dir_ops = {dir_create, dir_write, dir_commit, dir_abort, dir_remove,
+                                         dir_list,   dir_read,  dir_sweep,  NULL,      dir_close};
 
 bool store_open_dir(const struct io *io, const char *dir, struct store **ret, struct err *err)
 {
@@ -428,16 +455,4 @@ bool store_open_dir(const struct io *io, const char *dir, struct store **ret, st
     struct store *s = &d->base;
     *ret = s;
     return true;
-}
-
-void store_close(struct store **s)
-{
-    if (!*s)
-        return;
-    struct dir_store *d = dir_of(*s);
-    forget_known(d);
-    pthread_mutex_destroy(&d->lock);
-    free(d->dir);
-    free(d);
-    *s = NULL;
 }
