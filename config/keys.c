@@ -35,12 +35,13 @@ const struct key_row config_keys[] = {
      "the bucket's region; where left out AWS_REGION, AWS_DEFAULT_REGION, us-east-1; another one that the store names is taken",
      false},
     {"staging.objects.style", KEY_WORD, AT(objects.style), "auto", 0, 0, "auto path virtual",
-     "whether the bucket stands in the path or in the host's name; auto: in the host's name at Amazon, in the path elsewhere", false},
+     "whether the bucket stands in the path or in the host's name; auto: in the host's name at Amazon, in the path elsewhere",
+     false},
     {"staging.objects.signature", KEY_WORD, AT(objects.v2), "v4", 0, 0, "v4 v2",
      "how requests are signed; v2 for stores that know nothing newer: it has no session tokens", false},
     {"staging.objects.access_key", KEY_REF, AT(objects.access_key), "", 0, 0, NULL,
-     "the access key; with neither it nor secret_key the credentials are looked for where AWS' tools look: environment, web identity, "
-     "~/.aws/credentials, a container's endpoint", false},
+     "the access key; with neither it nor secret_key the credentials are looked for where AWS' tools look: environment, web "
+     "identity, ~/.aws/credentials, a container's endpoint", false},
     {"staging.objects.secret_key", KEY_REF, AT(objects.secret_key), "", 0, 0, NULL, "its secret key", false},
     {"staging.objects.session_token", KEY_REF, AT(objects.session_token), "", 0, 0, NULL,
      "the session token of temporary keys; their files are read again when the store says that they are over", false},
@@ -386,8 +387,9 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
             continue;
         }
         if (k->type == KEY_REF) {
-            if (n)
-                (void)config_read_secret_ref(l, n, (struct secret_ref *)(void *)((char *)c + k->offset));
+            struct secret_ref *ref = (struct secret_ref *)(void *)((char *)c + k->offset);
+            if (n && config_read_secret_ref(l, n, ref) && ref->retire_at_us)
+                report_at(l->r, n, "retire_at is for what verifies: the list `secrets`");
             continue;
         }
         if (n && !config_scalar(l, n, &text))

@@ -81,7 +81,8 @@ void config_check_objects(struct loading *l, const struct yaml_node *objects)
         report_at(l->r, objects, "encryption '%s' is none; write AES256 or aws:kms", o->encryption);
     if (*o->encryption_key && strcmp(o->encryption, "aws:kms") != 0)
         report_at(l->r, objects, "encryption_key is for encryption: aws:kms");
-    if (strspn(o->encryption_key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:/_-") < strlen(o->encryption_key))
+    if (strspn(o->encryption_key,
+               "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:/_-") < strlen(o->encryption_key))
         report_at(l->r, objects, "encryption_key is no id of a key");
     if (o->endpoint && strpbrk(o->endpoint, "?#@"))
         report_at(l->r, objects, "endpoint is the store's address alone, such as https://minio.example.com:9000");

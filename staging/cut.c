@@ -114,7 +114,8 @@ static bool flush_block(struct cut *c, struct output *o, struct err *err)
     if (!o->writer && !start_object(c, o, err))
         return false;
     buf_clear(&c->packed);
-    if (!(c->gzip ? pack_gzip : pack_zstd)(c, buf_span(&o->block), err) || !c->store->ops->write(o->writer, buf_span(&c->packed), err))
+    if (!(c->gzip ? pack_gzip : pack_zstd)(c, buf_span(&o->block), err) || !c->store->ops->write(o->writer, buf_span(&c->packed),
+                                                                                                 err))
         return false;
     o->bytes += c->packed.n;
     o->text += o->block.n;

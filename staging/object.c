@@ -63,7 +63,8 @@ bool object_name_parse(struct span key, struct object_name *ret)
         return false;
     n.date = span_skip(n.date, 3);
     n.gzip = cut_suffix(&file, true);
-    if ((!n.gzip && !cut_suffix(&file, false)) || !cut_last(&file, '.', &n.transform) || !cut_last(&file, '.', &range) || !cut_last(&file, '.', &n.lane))
+    if ((!n.gzip && !cut_suffix(&file, false)) || !cut_last(&file, '.', &n.transform) || !cut_last(&file, '.', &range) ||
+        !cut_last(&file, '.', &n.lane))
         return false;
     n.node = file;
     struct span first = span_cut(range, '-', &last);

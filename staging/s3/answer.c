@@ -144,7 +144,8 @@ bool s3_list_read(struct span body, bool (*each)(void *ctx, struct span key), vo
     return read_page(body, &p, ret);
 }
 
-bool s3_uploads_read(struct span body, bool (*each)(void *ctx, struct span key, struct span upload), void *ctx, struct s3_list *ret)
+bool s3_uploads_read(struct span body, bool (*each)(void *ctx, struct span key, struct span upload), void *ctx,
+                     struct s3_list *ret)
 {
     struct paging p = {.item = "Upload", .each = each, .ctx = ctx};
     return read_page(body, &p, ret);
@@ -175,11 +176,22 @@ static bool is(const struct s3_error *e, const char *code)
     return strcmp(e->code, code) == 0;
 }
 
+/* What goes by itself, whatever the status. */
+static bool is_passing(const struct s3_error *e)
+{
+    static const char *const codes[] = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling",
+                                        "ThrottlingException", "RequestLimitExceeded", "OperationAborted",
+                                        "ConditionalRequestConflict"};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        if (is(e, codes[i]))
+            return true;
+    }
+    return false;
+}
+
 enum s3_verdict s3_judge(long status, const struct s3_error *e)
 {
-    if (is(e, "SlowDown") || is(e, "InternalError") || is(e, "ServiceUnavailable") || is(e, "RequestTimeout") || is(e, "Throttling") ||
-        is(e, "ThrottlingException") || is(e, "RequestLimitExceeded") || is(e, "OperationAborted") ||
-        is(e, "ConditionalRequestConflict"))
+    if (is_passing(e))
         return S3_RETRY; /* also in a 200 whose body tells of the failure that came after its head */
     if (status >= 200 && status < 300)
         return *e->code ? S3_REFUSED : S3_DONE;
@@ -210,7 +222,8 @@ enum s3_verdict s3_judge(long status, const struct s3_error *e)
 
 static bool refuse(struct err *err, const char *advice, long status, const struct s3_error *e, const char *what)
 {
-    return err_set(err, ERR_CONFIG, "%s: %s (%ld%s%s%s%s)", what, advice, status, *e->code ? " " : "", e->code, *e->message ? ": " : "",
+    return err_set(err, ERR_CONFIG, "%s: %s (%ld%s%s%s%s)", what, advice, status, *e->code ? " " : "", e->code,
+                   *e->message ? ": " : "",
                    e->message);
 }
 
@@ -220,17 +233,21 @@ bool s3_explain(struct err *err, long status, const struct s3_error *e, const ch
     if (is(e, "NoSuchBucket"))
         (void)snprintf(advice, sizeof(advice), "there is no bucket '%s'; make it, or correct staging.objects.url", bucket);
     else if (is(e, "InvalidAccessKeyId") || is(e, "InvalidClientTokenId"))
-        (void)snprintf(advice, sizeof(advice), "the store does not know the access key; correct staging.objects.access_key or the "
+        (void)snprintf(advice, sizeof(advice),
+                       "the store does not know the access key; correct staging.objects.access_key or the "
                                                "place where the credentials come from");
     else if (is(e, "SignatureDoesNotMatch"))
-        (void)snprintf(advice, sizeof(advice), "the secret key does not belong to the access key; correct staging.objects.secret_key, "
+        (void)snprintf(advice, sizeof(advice),
+                       "the secret key does not belong to the access key; correct staging.objects.secret_key, "
                                                "or staging.objects.signature where the store speaks the other version");
     else if (is(e, "RequestTimeTooSkewed"))
         (void)snprintf(advice, sizeof(advice), "this machine's clock is wrong by more than the store allows; set it (NTP)");
     else if (is(e, "InvalidToken") || is(e, "ExpiredToken") || is(e, "ExpiredTokenException"))
-        (void)snprintf(advice, sizeof(advice), "the session token is not valid any more; renew it where the credentials come from");
+        (void)snprintf(advice, sizeof(advice),
+                       "the session token is not valid any more; renew it where the credentials come from");
     else if (is(e, "AuthorizationHeaderMalformed") || is(e, "PermanentRedirect") || status == 301)
-        (void)snprintf(advice, sizeof(advice), "the bucket '%s' is not in region %s%s%s; correct staging.objects.region", bucket, region,
+        (void)snprintf(advice, sizeof(advice), "the bucket '%s' is not in region %s%s%s; correct staging.objects.region", bucket,
+                       region,
                        *e->region ? ", but in " : "", e->region);
     else if (status == 403 || is(e, "AccessDenied"))
         (void)snprintf(advice, sizeof(advice), "access denied; the credentials need s3:PutObject, GetObject, DeleteObject, "
@@ -238,7 +255,8 @@ bool s3_explain(struct err *err, long status, const struct s3_error *e, const ch
     else if (status == 401)
         (void)snprintf(advice, sizeof(advice), "the store asks for other credentials");
     else if (status >= 500 || status == 429 || status == 408)
-        return err_set(err, ERR_TRANSIENT, "%s: the store is overloaded or out of order (%ld %s); it is tried again", what, status,
+        return err_set(err, ERR_TRANSIENT, "%s: the store is overloaded or out of order (%ld %s); it is tried again", what,
+                       status,
                        e->code);
     else
         (void)snprintf(advice, sizeof(advice), "the store refuses the request");

@@ -19,7 +19,8 @@ struct s3_list {
 };
 /* Keys of a list's page, in the answer's order; each: false ends it without an error. `bytes` of a key. */
 bool s3_list_read(struct span body, bool (*each)(void *ctx, struct span key), void *ctx, struct s3_list *ret);
-bool s3_uploads_read(struct span body, bool (*each)(void *ctx, struct span key, struct span upload), void *ctx, struct s3_list *ret);
+bool s3_uploads_read(struct span body, bool (*each)(void *ctx, struct span key, struct span upload), void *ctx,
+                     struct s3_list *ret);
 void s3_list_release(struct s3_list *l);
 /* The text of the first element of this name, anywhere. false: there is none, or the answer is no XML. */
 bool s3_element(struct span body, const char *name, struct buf *out);

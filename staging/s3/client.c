@@ -31,7 +31,8 @@ struct s3_client *s3_client_new(const struct io *io, const struct objects_config
         c->scheme = mem_dup("https");
         c->path = mem_dup("");
     } else if (!s3_endpoint_parse(o->endpoint, &c->scheme, &c->authority, &c->path)) {
-        (void)err_set(err, ERR_CONFIG, "staging.objects.endpoint '%s' is no address of a store, such as https://minio.example.com:9000",
+        (void)err_set(err, ERR_CONFIG,
+                      "staging.objects.endpoint '%s' is no address of a store, such as https://minio.example.com:9000",
                       o->endpoint);
         s3_client_free(&c);
         return NULL;
@@ -127,7 +128,8 @@ static bool send_once(struct journey *j, struct s3_reply *reply, struct err *err
     }
     headers[n] = NULL;
     write_url(j, &url);
-    struct s3_http h = {.method = r->method, .url = buf_z(&url), .headers = headers, .body = r->body, .keys = &keys, .region = j->region,
+    struct s3_http h = {.method = r->method, .url = buf_z(&url), .headers = headers, .body = r->body, .keys = &keys,
+                        .region = j->region,
                         .from = j->received,
                         .piece = r->piece ? count_piece : NULL, .ctx = j};
     bool ok = buf_ok(&url) ? s3_http(j->c->pool, &h, reply, err) : err_set(err, ERR_NOMEM, "out of memory for a URL");
@@ -254,7 +256,8 @@ static bool travel(struct journey *j, struct s3_reply *ret, enum s3_verdict *ret
     }
 }
 
-bool s3_call(struct s3_client *c, const struct s3_request *r, struct s3_reply *ret, enum s3_verdict *ret_verdict, unsigned *ret_tries,
+bool s3_call(struct s3_client *c, const struct s3_request *r, struct s3_reply *ret, enum s3_verdict *ret_verdict,
+             unsigned *ret_tries,
              struct err *err)
 {
     struct err own;

@@ -33,6 +33,7 @@ void s3_client_free(struct s3_client **c);
 void s3_client_stop(struct s3_client *c);
 /* true: *ret_verdict is S3_DONE, S3_ABSENT, S3_EXISTS or (of a conditional one) S3_UNCONDITIONAL. The reply is released by the
  * caller then, and only then. *ret_tries: how often it was sent; may be NULL. */
-bool s3_call(struct s3_client *c, const struct s3_request *r, struct s3_reply *ret, enum s3_verdict *ret_verdict, unsigned *ret_tries,
+bool s3_call(struct s3_client *c, const struct s3_request *r, struct s3_reply *ret, enum s3_verdict *ret_verdict,
+             unsigned *ret_tries,
              struct err *err);
 const struct s3_place *s3_client_place(const struct s3_client *c);

@@ -79,7 +79,8 @@ static bool usable(const char *z)
 
 static bool check(struct s3_keys *k, const char *whence, struct err *err)
 {
-    if (k->access && *k->access && k->secret && *k->secret && usable(k->access) && usable(k->secret) && (!k->token || usable(k->token)))
+    if (k->access && *k->access && k->secret && *k->secret && usable(k->access) && usable(k->secret) && (!k->token ||
+                                                                                                         usable(k->token)))
         return true;
     s3_keys_wipe(k);
     return err_set(err, ERR_CONFIG, "%s give no usable access key and secret key", whence);
@@ -236,7 +237,8 @@ bool s3_container_read(struct span body, struct s3_keys *ret, uint64_t *ret_unti
     struct err ignored;
     struct buf until = {0};
     uint64_t until_us = 0;
-    bool ok = json_parse(body, &root, &ignored) && member(root, "AccessKeyId", &k.access) && member(root, "SecretAccessKey", &k.secret);
+    bool ok = json_parse(body, &root, &ignored) && member(root, "AccessKeyId", &k.access) && member(root, "SecretAccessKey",
+                                                                                                    &k.secret);
     if (ok)
         (void)member(root, "Token", &k.token);
     if (ok && json_get(root, SPAN_LIT("Expiration")).type != JSON_NONE)
@@ -299,7 +301,8 @@ static bool from_identity(const struct s3_credentials *c, struct s3_keys *ret, u
         struct s3_error e;
         (void)s3_error_read(buf_span(&reply.body), &e);
         ok = err_set(err, reply.status >= 500 ? ERR_TRANSIENT : ERR_CONFIG,
-                     "STS does not give the role %s to this web identity (%ld%s%s%s%s)", role, reply.status, *e.code ? " " : "", e.code,
+                     "STS does not give the role %s to this web identity (%ld%s%s%s%s)", role, reply.status, *e.code ? " " : "",
+                         e.code,
                      *e.message ? ": " : "", e.message);
     }
     ok = ok && (s3_identity_read(buf_span(&reply.body), ret, ret_until_us, err) || err_prefix(err, "STS"));
@@ -330,8 +333,10 @@ bool s3_container_url_safe(const char *url)
 
 static bool from_container(const struct s3_credentials *c, struct s3_keys *ret, uint64_t *ret_until_us, struct err *err)
 {
-    const char *full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"), *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    const char *file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), *literal = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    const char *full = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        *relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const char *file = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        *literal = variable("AWS_CONTAINER_AUTHORIZATION_TOKEN");
     struct buf url = {0}, header = {0};
     struct s3_reply reply = {0};
     if (relative)
@@ -385,7 +390,8 @@ static bool fetch_keys(const struct s3_credentials *c, struct s3_keys *ret, uint
         return from_file(c, ret, err);
     if (variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"))
         return from_container(c, ret, ret_until_us, err);
-    return err_set(err, ERR_CONFIG, "no credentials for the object store: write staging.objects.access_key and secret_key, or set "
+    return err_set(err, ERR_CONFIG,
+                   "no credentials for the object store: write staging.objects.access_key and secret_key, or set "
                                     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a web identity, ~/.aws/credentials or a "
                                     "container's endpoint");
 }

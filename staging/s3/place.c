@@ -34,7 +34,8 @@ static void add_path(struct buf *out, const char *path)
     }
 }
 
-void s3_url_write(struct buf *out, const struct s3_place *p, const char *authority, const char *key, const struct s3_param *params,
+void s3_url_write(struct buf *out, const struct s3_place *p, const char *authority, const char *key,
+                  const struct s3_param *params,
                   size_t n_params)
 {
     const struct s3_param *sorted[S3_PARAMS_MAX];

@@ -23,5 +23,6 @@ bool s3_endpoint_parse(const char *url, char **ret_scheme, char **ret_authority,
 /* The URL of a key (NULL: of the bucket itself); `authority` replaces the place's where it is not NULL (a redirect).
  * `params` are sorted here. */
 #define S3_PARAMS_MAX 8
-void s3_url_write(struct buf *out, const struct s3_place *p, const char *authority, const char *key, const struct s3_param *params,
+void s3_url_write(struct buf *out, const struct s3_place *p, const char *authority, const char *key,
+                  const struct s3_param *params,
                   size_t n_params);

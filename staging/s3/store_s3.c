@@ -1,4 +1,5 @@
-/* A bucket as the object store. An object is spooled to <spool>/<name>, because its key says what it covers and an S3 upload needs
+/* A bucket as the object store. An object is spooled to <spool>/<name>, because its key says what it covers and an S3 upload
+ * needs
  * its key at the beginning; at the commit it is uploaded under its key, and the file goes. The spool needs no sync: a crash
  * repeats the range from the journal (docs/decisions/0004-objects-are-spooled.md). */
 #include "core/mem.h"

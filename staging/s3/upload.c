@@ -42,7 +42,8 @@ static bool compare_piece(void *ctx, struct span bytes)
     struct err ignored;
     while (bytes.n && !c->differs) {
         size_t n = bytes.n < READ_BYTES ? bytes.n : READ_BYTES;
-        c->differs = c->at + n > c->u->size || !read_exactly(c->u, c->block, n, c->at, &ignored) || memcmp(c->block, bytes.p, n) != 0;
+        c->differs = c->at + n > c->u->size || !read_exactly(c->u, c->block, n, c->at, &ignored) || memcmp(c->block, bytes.p,
+                                                                                                           n) != 0;
         c->at += n;
         bytes = span_skip(bytes, n);
     }
@@ -68,7 +69,8 @@ struct file_store { /* the spooled object as something that can be read */
     struct s3_upload *u;
 };
 
-static bool read_spooled(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes), void *ctx, struct err *err)
+static bool read_spooled(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes), void *ctx,
+                         struct err *err)
 {
     struct s3_upload *u = ((struct file_store *)(void *)s)->u;
     char block[READ_BYTES];
@@ -115,9 +117,10 @@ static bool is_ours(struct s3_upload *u, struct err *err)
         ok = same_lines(u, &same, err);
     if (!ok || same)
         return ok;
-    return err_set(err, ERR_INPUT, "the store has an object of this name that holds other rows: something else writes as this node, or "
-                                   "another version of this program wrote the same range. Nothing was replaced; look at it and remove "
-                                   "it, the range is then written again");
+    return err_set(err, ERR_INPUT,
+                   "the store has an object of this name that holds other rows: something else writes as this node, or another "
+                   "version of this program wrote the same range. Nothing was replaced; look at it and remove it, the range is "
+                   "then written again");
 }
 
 /* ---- requests ---- */
@@ -205,7 +208,8 @@ static bool begin_parts(struct s3_upload *u, struct buf *id, struct err *err)
     add_encryption(u, &r);
     if (!s3_call(u->client, &r, &reply, &v, NULL, err))
         return false;
-    bool ok = v == S3_DONE && s3_element(buf_span(&reply.body), "UploadId", id) && id->n && id->n < 1024 && !memchr(id->p, 0, id->n);
+    bool ok = v == S3_DONE && s3_element(buf_span(&reply.body), "UploadId", id) && id->n && id->n < 1024 && !memchr(id->p, 0,
+                                                                                                                    id->n);
     s3_reply_release(&reply);
     return ok || err_set(err, ERR_TRANSIENT, "the store begins a multipart upload without naming it");
 }
@@ -359,7 +363,8 @@ bool s3_upload_sweep(struct s3_client *c, const char *node, struct err *err)
     struct s3_list page = {0};
     bool ok = true;
     do {
-        struct s3_request r = {.method = "GET", .params = {{"uploads", ""}, {"prefix", s3_client_place(c)->prefix}}, .n_params = 2};
+        struct s3_request r = {.method = "GET", .params = {{"uploads", ""}, {"prefix", s3_client_place(c)->prefix}},
+                               .n_params = 2};
         struct s3_reply reply;
         enum s3_verdict v;
         if (page.next.n)

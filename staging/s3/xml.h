@@ -1,7 +1,8 @@
 /* xml: the part of XML in which object stores answer, read piece by piece. Private to staging.
  *
  * Elements, text, the five named entities and numeric ones, CDATA; comments, processing instructions and attributes are
- * passed over, prefixes of names cut off. A document type is refused (no entity can be declared), so are more than XML_DEPTH_MAX levels, an end tag
+ * passed over, prefixes of names cut off. A document type is refused (no entity can be declared), so are more than
+ * XML_DEPTH_MAX levels, an end tag
  * that ends another element, bytes behind the root. Works in the depth's memory; nothing of the answer is copied.
  * Threads: plain values. Life: xml_init -> xml_next* until XML_END or XML_BAD. Borrows the answer. */
 #pragma once

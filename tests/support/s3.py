@@ -128,16 +128,18 @@ class Moto(Server):
 class Bucket:
     """A client of our own, so that what the product wrote is read back by other code. Signature v4, path style."""
 
-    def __init__(self, port, name, key=KEY, secret=SECRET):
-        self.port, self.name, self.key, self.secret = port, name, key, secret
+    def __init__(self, port, name, host=None, key=KEY, secret=SECRET):
+        """host: the bucket's own, for a store that knows no other way."""
+        self.port, self.name, self.host, self.key, self.secret = port, name, host, key, secret
 
-    def call(self, method, key="", params=(), body=b"", headers=None, ok=(200, 204)):
-        path = urllib.parse.quote("/" + self.name + ("/" + key if key else ""), safe="/-_.~")
+    def call(self, method, key="", params=(), body=b"", headers=None, ok=(200, 204), give_headers=False):
+        place = "/" + key if self.host else "/" + self.name + ("/" + key if key else "")
+        path = urllib.parse.quote(place, safe="/-_.~")
         query = "&".join("%s=%s" % (urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~"))
                          for k, v in sorted(params))
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         digest = hashlib.sha256(body).hexdigest()
-        signed = {"host": "127.0.0.1:%d" % self.port, "x-amz-content-sha256": digest, "x-amz-date": now}
+        signed = {"host": "%s:%d" % (self.host or "127.0.0.1", self.port), "x-amz-content-sha256": digest, "x-amz-date": now}
         names = ";".join(sorted(signed))
         canonical = "\n".join([method, path, query] + ["%s:%s" % (k, signed[k]) for k in sorted(signed)] + ["", names, digest])
         scope = "%s/%s/s3/aws4_request" % (now[:8], REGION)
@@ -156,7 +158,7 @@ class Bucket:
             c.close()
         if ok and answer.status not in ok:
             raise AssertionError("%s %s: %d %s" % (method, path, answer.status, data[:300]))
-        return answer.status, data
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()} if give_headers else data
 
     def make(self):
         """Makes the bucket where it isn't there."""
@@ -179,6 +181,9 @@ class Bucket:
 
     def get(self, key):
         return self.call("GET", key)[1]
+
+    def head(self, key):
+        return self.call("HEAD", key, give_headers=True)[1]
 
     def put(self, key, body):
         self.call("PUT", key, body=body)
