@@ -140,7 +140,7 @@ static void take_waiting(void *ctx, const struct waiting *w)
 
 static void look_at_workers(struct instance *in, struct source_status *st)
 {
-    char words[256];
+    char words[sizeof(((struct err *)0)->msg)];
     uint64_t since;
     if (!in->live)
         return;
