@@ -53,6 +53,8 @@ const struct key_row config_keys[] = {
      "certificates that the store's TLS is checked against, PEM; the system's, where left out", false},
     {"staging.objects.compression", KEY_WORD, AT(objects.gzip), "zstd", 0, 0, "zstd gzip",
      "of objects that are written; both are read, by the object's name", false},
+    {"staging.objects.archive", KEY_WORD, AT(objects.archive), "false", 0, 0, "false true",
+     "sealed segments of the journal go to the objects before retention.raw removes them; `sluice events replay` reads them", false},
     {"staging.objects.cut_bytes", KEY_SIZE, AT(cut_bytes), "64MiB", KIB, 0, NULL,
      "an object is cut when this much text is in it, before compression", false},
     {"staging.objects.cut_age", KEY_DURATION, AT(cut_age_us), "60s", MS, DAY, NULL,

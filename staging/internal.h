@@ -19,6 +19,7 @@ struct lane_work {
     uint64_t retry_us;     /* monotonic: not before, after a failure */
     unsigned failures;     /* in a row */
     atomic_bool cut_now;
+    uint64_t archived;     /* the lowest sequence that is not archived; 0: not loaded */
 };
 
 struct stager {
@@ -28,6 +29,7 @@ struct stager {
     struct staged_source unknown;
     struct lane_work lanes[LANE_COUNT];
     bool hurries; /* works as other threads do */
+    uint64_t archive_us;  /* monotonic: not before, after a failure */
     uint64_t cleaned_us, looked_us; /* monotonic: when it was cleaned, and looked at whether it is nearly full */
     pthread_mutex_t work; /* everything above: a step, a drain, a retry */
     atomic_bool stop;

@@ -74,90 +74,67 @@ bool object_name_parse(struct span key, struct object_name *ret)
     return true;
 }
 
-struct lines {
+struct unpacking {
     const char *key;
-    bool (*line)(void *ctx, struct span line, struct err *err);
+    bool (*piece)(void *ctx, struct span bytes, struct err *err);
     void *ctx;
     struct err *err;
     ZSTD_DCtx *dctx;
     z_stream *gzip; /* the one, or the other */
     char *out;
-    struct buf partial; /* the beginning of a line */
     bool failed;
-    bool open;          /* within a frame or member */
+    bool open; /* within a frame or member */
 };
 
-static bool give_lines(struct lines *l, struct span s)
+static bool damaged(struct unpacking *u, const char *why)
 {
-    while (s.n) {
-        const char *end = memchr(s.p, '\n', s.n);
-        if (!end) {
-            buf_adds(&l->partial, s);
-            return buf_ok(&l->partial) ||
-                   err_set(l->err, ERR_INPUT, "%s: a line is longer than %zu bytes", l->key, LINE_BYTES_MAX);
-        }
-        struct span one = {s.p, (size_t)(end - s.p)};
-        s = span_skip(s, one.n + 1);
-        if (l->partial.n) {
-            buf_adds(&l->partial, one);
-            one = buf_span(&l->partial);
-        }
-        if (!buf_ok(&l->partial))
-            return err_set(l->err, ERR_INPUT, "%s: a line is longer than %zu bytes", l->key, LINE_BYTES_MAX);
-        if (!l->line(l->ctx, one, l->err))
-            return false;
-        buf_clear(&l->partial);
-    }
-    return true;
+    u->failed = !err_set(u->err, ERR_INPUT, "%s is damaged: %s", u->key, why);
+    return false;
 }
 
-static bool damaged(struct lines *l, const char *why)
+static bool give(struct unpacking *u, size_t n)
 {
-    l->failed = !err_set(l->err, ERR_INPUT, "%s is damaged: %s", l->key, why);
-    return false;
+    u->failed = !u->piece(u->ctx, (struct span){u->out, n}, u->err);
+    return !u->failed;
 }
 
 static bool zstd_piece(void *ctx, struct span bytes)
 {
-    struct lines *l = ctx;
+    struct unpacking *u = ctx;
     ZSTD_inBuffer in = {bytes.p, bytes.n, 0};
     bool full = false;
     while (in.pos < in.size || full) {
-        ZSTD_outBuffer out = {l->out, OUT_BYTES, 0};
-        size_t rc = ZSTD_decompressStream(l->dctx, &out, &in);
+        ZSTD_outBuffer out = {u->out, OUT_BYTES, 0};
+        size_t rc = ZSTD_decompressStream(u->dctx, &out, &in);
         if (ZSTD_isError(rc))
-            return damaged(l, ZSTD_getErrorName(rc));
-        l->open = rc != 0;
+            return damaged(u, ZSTD_getErrorName(rc));
+        u->open = rc != 0;
         full = out.pos == out.size && rc != 0;
-        if (!give_lines(l, (struct span){l->out, out.pos})) {
-            l->failed = true;
+        if (!give(u, out.pos))
             return false;
-        }
     }
     return true;
 }
 
 static bool gzip_piece(void *ctx, struct span bytes)
 {
-    struct lines *l = ctx;
-    z_stream *z = l->gzip;
+    struct unpacking *u = ctx;
+    z_stream *z = u->gzip;
     bool full = false;
     z->next_in = (Bytef *)(uintptr_t)bytes.p;
     z->avail_in = (uInt)bytes.n; /* of a store's piece */
     while (z->avail_in || full) {
-        z->next_out = (Bytef *)l->out;
+        z->next_out = (Bytef *)u->out;
         z->avail_out = (uInt)OUT_BYTES;
         int rc = inflate(z, Z_NO_FLUSH);
         if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-            return damaged(l, z->msg ? z->msg : "no gzip");
-        l->open = rc != Z_STREAM_END;
-        full = !z->avail_out && l->open;
-        if (!give_lines(l, (struct span){l->out, OUT_BYTES - z->avail_out})) {
-            l->failed = true;
+            return damaged(u, z->msg ? z->msg : "no gzip");
+        u->open = rc != Z_STREAM_END;
+        full = !z->avail_out && u->open;
+        if (!give(u, OUT_BYTES - z->avail_out))
             return false;
-        }
-        if (!l->open && inflateReset(z) != Z_OK) /* another member may follow */
-            return damaged(l, "no gzip");
+        if (!u->open && inflateReset(z) != Z_OK) /* another member may follow */
+            return damaged(u, "no gzip");
     }
     return true;
 }
@@ -168,28 +145,74 @@ static bool ends_with(const char *key, const char *suffix)
     return n >= m && strcmp(key + n - m, suffix) == 0;
 }
 
+bool object_bytes(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes, struct err *err), void *ctx,
+                  struct err *err)
+{
+    struct unpacking u = {.key = key, .piece = piece, .ctx = ctx, .err = err};
+    z_stream gzip = {0};
+    bool gz = ends_with(key, ".gz");
+    u.out = malloc(OUT_BYTES);
+    if (!gz)
+        u.dctx = ZSTD_createDCtx();
+    else if (inflateInit2(&gzip, 15 + 16) == Z_OK)
+        u.gzip = &gzip;
+    bool ok = (u.dctx || u.gzip) && u.out;
+    if (!ok)
+        (void)err_set(err, ERR_NOMEM, "out of memory to read %s", key);
+    ok = ok && s->ops->read(s, key, gz ? gzip_piece : zstd_piece, &u, err) && !u.failed;
+    if (ok && u.open)
+        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a block", key);
+    ZSTD_freeDCtx(u.dctx);
+    if (u.gzip)
+        (void)inflateEnd(u.gzip);
+    free(u.out);
+    return ok;
+}
+
+struct lines {
+    const char *key;
+    bool (*line)(void *ctx, struct span line, struct err *err);
+    void *ctx;
+    struct buf partial; /* the beginning of a line */
+};
+
+static bool too_long(const struct lines *l, struct err *err)
+{
+    return err_set(err, ERR_INPUT, "%s: a line is longer than %zu bytes", l->key, LINE_BYTES_MAX);
+}
+
+static bool give_lines(void *ctx, struct span s, struct err *err)
+{
+    struct lines *l = ctx;
+    while (s.n) {
+        const char *end = memchr(s.p, '\n', s.n);
+        if (!end) {
+            buf_adds(&l->partial, s);
+            return buf_ok(&l->partial) || too_long(l, err);
+        }
+        struct span one = {s.p, (size_t)(end - s.p)};
+        s = span_skip(s, one.n + 1);
+        if (l->partial.n) {
+            buf_adds(&l->partial, one);
+            one = buf_span(&l->partial);
+        }
+        if (!buf_ok(&l->partial))
+            return too_long(l, err);
+        if (!l->line(l->ctx, one, err))
+            return false;
+        buf_clear(&l->partial);
+    }
+    return true;
+}
+
 bool object_lines(struct store *s, const char *key, bool (*line)(void *ctx, struct span line, struct err *err), void *ctx,
                   struct err *err)
 {
-    struct lines l = {.key = key, .line = line, .ctx = ctx, .err = err};
-    z_stream gzip = {0};
-    bool gz = ends_with(key, ".gz");
-    l.out = malloc(OUT_BYTES);
+    struct lines l = {.key = key, .line = line, .ctx = ctx};
     buf_init(&l.partial, LINE_BYTES_MAX);
-    if (!gz)
-        l.dctx = ZSTD_createDCtx();
-    else if (inflateInit2(&gzip, 15 + 16) == Z_OK)
-        l.gzip = &gzip;
-    bool ok = (l.dctx || l.gzip) && l.out;
-    if (!ok)
-        (void)err_set(err, ERR_NOMEM, "out of memory to read %s", key);
-    ok = ok && s->ops->read(s, key, gz ? gzip_piece : zstd_piece, &l, err) && !l.failed;
-    if (ok && (l.open || l.partial.n))
-        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a %s", key, l.open ? "block" : "line");
-    ZSTD_freeDCtx(l.dctx);
-    if (l.gzip)
-        (void)inflateEnd(l.gzip);
-    free(l.out);
+    bool ok = object_bytes(s, key, give_lines, &l, err);
+    if (ok && l.partial.n)
+        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a line", key);
     buf_release(&l.partial);
     return ok;
 }

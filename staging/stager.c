@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/thread.h"
+#include "staging/archive.h"
 #include "staging/internal.h"
 #include "staging/pages.h"
 #include <stdio.h>
@@ -334,6 +335,8 @@ static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age,
                  : state_pages_count(&s->state, s->o.journal, s->o.config, err)))
         return false;
     uint64_t upto = events && counted + 1 < w->next ? counted + 1 : w->next;
+    if (s->o.config->objects.archive && w->archived < upto)
+        upto = w->archived;
     return lane_remove(w->lane, upto, now - keep, err) &&
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
 }
@@ -347,6 +350,28 @@ static void set_pace(struct stager *s, bool press)
     if (hurry != s->hurries)
         thread_background(!hurry);
     s->hurries = hurry;
+}
+
+/* One segment of each lane at a time, so that staging goes on between. *ret_worked is only ever set. */
+static void archive(struct stager *s, bool *ret_worked)
+{
+    struct err err;
+    if (!s->o.config->objects.archive || monotonic(s) < s->archive_us)
+        return;
+    pthread_mutex_lock(&s->work);
+    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
+        struct lane_work *w = &s->lanes[i];
+        struct archiving a = {.store = s->o.store, .state = &s->state, .node = journal_node(s->o.journal), .lane = w->lane,
+                              .name = w->name, .next = &w->archived};
+        bool any = false;
+        if (!archive_next(&a, &any, &err)) {
+            s->archive_us = monotonic(s) + BACKOFF_MAX_US;
+            (void)err_prefix(&err, "the archive");
+            set_trouble(s, i, &err);
+        }
+        *ret_worked |= any;
+    }
+    pthread_mutex_unlock(&s->work);
 }
 
 static void clean(struct stager *s)
@@ -392,6 +417,7 @@ void stager_run(struct stager *s)
         }
         for (enum lane_id i = 0; i < LANE_COUNT; i++)
             worked |= follow_lane(s, i);
+        archive(s, &worked);
         clean(s);
         struct lane_work *w = &s->lanes[LANE_EVENTS];
         /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. */

@@ -59,6 +59,9 @@ struct object_name {
 void object_name_write(struct buf *out, const struct object_name *n);
 bool object_name_parse(struct span key, struct object_name *ret); /* borrows key */
 
+/* What a .zst or .gz object holds, in pieces. Damage is ERR_INPUT and names the object. */
+bool object_bytes(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes, struct err *err), void *ctx,
+                  struct err *err);
 /* Lines of a staged object, decompressed in bounded memory (one line at most LINE_BYTES_MAX). The line borrows until the
  * call returns. Damage is ERR_INPUT and names the object; `line` returning false ends with its error. */
 #define LINE_BYTES_MAX ((size_t)256 << 20)

@@ -223,7 +223,8 @@ enum s3_verdict s3_judge(long status, const struct s3_error *e)
 /* What to do comes first: a list of troubles may cut the end off. */
 static bool refuse(struct err *err, const char *advice, long status, const struct s3_error *e, const char *what)
 {
-    return err_set(err, ERR_CONFIG, "%s (%s: %ld%s%s%s%s)", advice, what, status, *e->code ? " " : "", e->code, *e->message ? ": " : "",
+    return err_set(err, ERR_CONFIG, "%s (%s: %ld%s%s%s%s)", advice, what, status, *e->code ? " " : "", e->code,
+                   *e->message ? ": " : "",
                    e->message);
 }
 
@@ -255,7 +256,8 @@ bool s3_explain(struct err *err, long status, const struct s3_error *e, const ch
     else if (status == 401)
         (void)snprintf(advice, sizeof(advice), "the store asks for other credentials");
     else if (status >= 500 || status == 429 || status == 408)
-        return err_set(err, ERR_TRANSIENT, "the store is overloaded or out of order; it is tried again (%s: %ld %s)", what, status,
+        return err_set(err, ERR_TRANSIENT, "the store is overloaded or out of order; it is tried again (%s: %ld %s)", what,
+                       status,
                        e->code);
     else
         (void)snprintf(advice, sizeof(advice), "the store refuses the request");

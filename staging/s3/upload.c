@@ -1,5 +1,5 @@
 #include "staging/s3/upload.h"
-#include "core/codec.h"
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,18 +50,21 @@ static bool compare_piece(void *ctx, struct span bytes)
     return !c->differs;
 }
 
-struct digest {
-    uint64_t a, b, lines;
-};
-
-static bool digest_line(void *ctx, struct span line, struct err *err)
+static bool digest_piece(void *ctx, struct span bytes, struct err *err)
 {
-    struct digest *d = ctx;
-    (void)err;
-    d->a = hash64_seeded(line, d->a + 1);
-    d->b = hash64_seeded(line, d->b ^ UINT64_C(0x9e3779b97f4a7c15));
-    d->lines++;
-    return true;
+    return EVP_DigestUpdate(ctx, bytes.p, bytes.n) == 1 || err_set(err, ERR_NOMEM, "out of memory to compare an object");
+}
+
+/* Of what the object holds, decompressed. */
+static bool digest(struct store *s, const char *key, unsigned char ret[EVP_MAX_MD_SIZE], struct err *err)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+    if (!ok)
+        (void)err_set(err, ERR_NOMEM, "out of memory to compare an object");
+    ok = ok && object_bytes(s, key, digest_piece, ctx, err) && EVP_DigestFinal_ex(ctx, ret, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
 }
 
 struct file_store { /* the spooled object as something that can be read */
@@ -86,20 +89,17 @@ static bool read_spooled(struct store *s, const char *key, bool (*piece)(void *c
     return true;
 }
 
-static bool same_lines(struct s3_upload *u, bool *ret, struct err *err)
+static bool same_content(struct s3_upload *u, bool *ret, struct err *err)
 {
     static const struct store_ops spooled = {.read = read_spooled};
     struct file_store f = {.base = {.ops = &spooled, .io = u->io}, .u = u};
-    struct digest there = {0}, here = {0};
-    struct object_name name;
+    unsigned char there[EVP_MAX_MD_SIZE] = {0}, here[EVP_MAX_MD_SIZE] = {0};
     *ret = false;
-    if (!object_name_parse(span_of(u->key), &name))
-        return true;
-    if (!object_lines(u->store, u->key, digest_line, &there, err))
+    if (!digest(u->store, u->key, there, err))
         return err && err->cls == ERR_INPUT; /* damaged: not the same */
-    if (!object_lines(&f.base, u->key, digest_line, &here, err))
+    if (!digest(&f.base, u->key, here, err))
         return false;
-    *ret = here.a == there.a && here.b == there.b && here.lines == there.lines;
+    *ret = memcmp(here, there, sizeof(here)) == 0;
     return true;
 }
 
@@ -114,7 +114,7 @@ static bool is_ours(struct s3_upload *u, struct err *err)
     same = !c->differs && c->at == u->size;
     free(c);
     if (ok && !same)
-        ok = same_lines(u, &same, err);
+        ok = same_content(u, &same, err);
     if (!ok || same)
         return ok;
     return err_set(err, ERR_INPUT,

@@ -3,7 +3,7 @@
  * Up to one part it is one PUT, above that a multipart upload; the memory is one part. Both carry If-None-Match: *, so that a key
  * once taken keeps its bytes, whoever else writes. An answer that says the key is taken, or none that can be relied on, is
  * followed
- * by a look at what is there: the same bytes, or other bytes that decompress to the same lines, are as good as ours (an earlier
+ * by a look at what is there: the same bytes, or other bytes that decompress to the same, are as good as ours (an earlier
  * try
  * whose answer was lost; the same range by another zstd). Anything else is an error and stays as it is.
  * A store without conditional writes (501) is asked for the key first.

@@ -47,12 +47,17 @@ def instance(port, more="", keys=KEYS, bucket="bucket", host="127.0.0.1", key=s3
     return Sluice(text.replace("@bucket@", bucket), {"secrets/acme": deliver.SECRET, "secrets/id": key, "secrets/key": secret})
 
 
-def push(s, n, first=0, pad=0):
-    """Delivers n events; all must be answered 200."""
+def push(s, n, first=0, pad=0, patience=0):
+    """Delivers n events; all must be answered 200, after so many seconds of 503 at most."""
     c = deliver.Connection(s.port)
     for i in range(first, first + n):
         body = json.dumps({"id": "e%d" % i, "pad": os.urandom(pad // 2).hex()}).encode()
-        status = c.post(deliver.request("/in/acme", "m%d" % i, body))
+        end = time.monotonic() + patience
+        while True:
+            status = c.post(deliver.request("/in/acme", "m%d" % i, body))
+            if status != 503 or time.monotonic() > end:
+                break
+            time.sleep(0.1)
         assert status == 200, (i, status)
     c.close()
 
@@ -620,10 +625,68 @@ def tls_by_our_own_authority():
         s.stop()
 
 
+def archived(bucket, lane="events"):
+    """The sequences that the archive's names say it holds."""
+    pairs = [re.search(r"\.(\d{20})-(\d{20})\.\d{20}-\d{20}\.seg\.zst$", k).groups() for k in bucket.keys("in/here/_archive/%s/" % lane)]
+    return sorted((int(a), int(b)) for a, b in pairs)
+
+
+def archive_and_replay():
+    """Segments that the journal no longer holds come back as rows of origin replay, chosen by time, type and id, once."""
+    at, bucket = server(s3.S3Proxy)
+    down = []
+    rule = lambda n, method, path: "before" if down and method == "PUT" and "_archive" in path else None  # noqa: E731
+    with s3.Faults(at.port, rule) as proxy, instance(proxy.port, ", archive: true") as s:
+        s.write("sluice.yaml", open(s.path("sluice.yaml")).read() + "journal: {max: 1MiB, segment: 64KiB, reserve: 0}\n")
+        s.start()
+        down.append(1)
+        push(s, 40, pad=8000)
+        settle(s, 40)
+        wait(lambda: "the archive" in s.run("status", code=None)[0])
+        assert not archived(bucket)
+        s.run("events", "show", "%s/events/1" % node_of(bucket))  # what is not archived stays
+        down.clear()
+        n = 40
+        for _ in range(6):
+            push(s, 40, n, pad=8000, patience=60)
+            n += 40
+            settle(s, n)
+        shown = lambda: s.run("events", "show", "%s/events/1" % node_of(bucket), code=None)[2]  # noqa: E731
+        wait(lambda: shown() != 0)
+        ranges = archived(bucket)
+        assert ranges[0][0] == 1 and all(a[1] + 1 == b[0] for a, b in zip(ranges, ranges[1:])), ranges
+        out = s.run("events", "replay", "--from", "2026-01-01", "--to", "2100-01-01", "--dry-run", "--json")[0]
+        assert json.loads(out)["entries"] == n, out
+        before = len(bucket.keys("in/here/acme/"))
+        assert json.loads(s.run("events", "replay", "acme", "--id", "%s/events/3" % node_of(bucket), "--json",
+                                "--from", "2026-01-01")[0])["rows"] == 1
+        assert len(bucket.keys("in/here/acme/")) == before + 1
+        for _ in range(2):  # the second time changes nothing
+            out = s.run("events", "replay", "--from", "2026-01-01", "--to", "2100-01-01", "--json")[0]
+            assert json.loads(out)["rows"] == n, out
+        lines = [json.loads(line) for line in bucket.lines("in/here/acme/")]
+        first = entries([json.dumps(x) for x in lines if x["origin"] == "webhook"])
+        again = entries([json.dumps(x) for x in lines if x["origin"] == "replay"])
+        assert first == list(range(1, n + 1))
+        assert again == sorted(first + [3]), len(again)
+        out = wait(lambda: (lambda o: o if "0 waiting\n" in o.split("rows:")[1] else None)(s.run("status", code=None)[0]))
+        assert "books balance" in out and "rows:    %d staged" % (2 * n + 1) in out, out
+        # Nothing chosen, nothing staged; a time that nothing was received in is nothing, too.
+        assert json.loads(s.run("events", "replay", "--to", "2026-01-01", "--json")[0])["entries"] == 0
+        assert json.loads(s.run("events", "replay", "--from", "2026-01-01", "--type", "nosuch.*", "--json")[0])["entries"] == 0
+        assert s.run("events", "replay", code=2)[1]
+        assert s.stop() == 0, s.logged()
+        assert not os.path.isdir(s.path("data", "replay", "events")) or not os.listdir(s.path("data", "replay", "events"))
+
+
+def node_of(bucket):
+    return bucket.keys("in/here/acme/")[0].rsplit("/", 1)[1].split(".")[0]
+
+
 TESTS = (s3proxy_whole_way, moto_whole_way, gzip_whole_way, virtual_style, encryption_header_is_sent, s3proxy_multipart,
          moto_multipart, s3proxy_faults, moto_faults, lost_answers_of_parts, dead_uploads_are_ended, s3proxy_kills, moto_kills,
          kills_of_parts, nobody_replaces_other_rows, unconditional_stores, regions_and_redirects, troubles_are_named,
-         stops_while_the_store_hangs, web_identity, container, environment_and_file, tls_by_our_own_authority)
+         stops_while_the_store_hangs, web_identity, container, environment_and_file, archive_and_replay, tls_by_our_own_authority)
 
 
 def main():
