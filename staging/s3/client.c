@@ -1,5 +1,7 @@
 #include "staging/s3/client.h"
+#include "core/clock.h"
 #include "core/mem.h"
+#include "staging/s3/sign_v2.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,10 +110,10 @@ static void write_url(struct journey *j, struct buf *url)
 static bool send_once(struct journey *j, struct s3_reply *reply, struct err *err)
 {
     const struct s3_request *r = j->r;
-    const char *headers[S3_HEADERS_MAX + 3];
-    char range[64], match[200];
+    const char *headers[S3_HEADERS_MAX + 5];
+    char range[64], match[200], date[CLOCK_TEXT_MAX + 8] = "Date: ";
     size_t n = 0;
-    struct buf url = {0};
+    struct buf url = {0}, authorization = {0};
     struct s3_keys keys = {0};
     *reply = (struct s3_reply){0};
     if (!s3_credentials_get(j->c->credentials, j->renew, &keys, err))
@@ -128,7 +130,16 @@ static bool send_once(struct journey *j, struct s3_reply *reply, struct err *err
     }
     headers[n] = NULL;
     write_url(j, &url);
-    struct s3_http h = {.method = r->method, .url = buf_z(&url), .headers = headers, .body = r->body, .keys = &keys,
+    if (j->c->o->v2) {
+        clock_http(j->c->io->world->now_us(j->c->io), date + strlen("Date: "));
+        struct s3_v2 v2 = {.method = r->method, .date = date + strlen("Date: "), .headers = headers, .place = &j->c->place,
+                           .key = r->key, .params = r->params, .n_params = r->n_params};
+        s3_v2_header(&authorization, &v2, &keys);
+        headers[n++] = date;
+        headers[n++] = buf_z(&authorization);
+        headers[n] = NULL;
+    }
+    struct s3_http h = {.method = r->method, .url = buf_z(&url), .headers = headers, .body = r->body, .keys = j->c->o->v2 ? NULL : &keys,
                         .region = j->region,
                         .from = j->received,
                         .piece = r->piece ? count_piece : NULL, .ctx = j};
@@ -137,6 +148,7 @@ static bool send_once(struct journey *j, struct s3_reply *reply, struct err *err
         (void)snprintf(j->etag, sizeof(j->etag), "%s", reply->etag);
     s3_keys_wipe(&keys);
     buf_release(&url);
+    buf_wipe(&authorization);
     return ok;
 }
 

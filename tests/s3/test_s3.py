@@ -145,6 +145,25 @@ def gzip_whole_way():
     assert keys and all(k.endswith(".ndjson.gz") for k in keys), keys
 
 
+def signature_v2():
+    """S3Proxy checks it; with parts, lists of several pages and every kind of request."""
+    with s3.Faults(server(s3.S3Proxy)[0].port) as proxy:
+        bucket = server(s3.S3Proxy)[1]
+        with instance(proxy.port, ", signature: v2, cut_bytes: 1GiB") as s:
+            s.start()
+            push(s, 3)
+            settle(s, 3)
+            push(s, 1, 3, pad=20 << 20)
+            check(s, bucket, 4)
+            assert [p for m, p in proxy.seen if "partNumber=2" in p]
+            s.kill()
+            bucket.begin_upload("in/here/a/b/dt=2026-01-01/%s.x" % node_of(bucket))
+            s.start()
+            wait(lambda: not bucket.uploads())
+            s.stop()
+    trouble("the secret key does not belong", server(s3.S3Proxy)[0].port, ", signature: v2", secret="wrong")
+
+
 def virtual_style():
     class Virtual(s3.S3Proxy):
         options = "s3proxy.virtual-host=localhost\n"
@@ -683,7 +702,7 @@ def node_of(bucket):
     return bucket.keys("in/here/acme/")[0].rsplit("/", 1)[1].split(".")[0]
 
 
-TESTS = (s3proxy_whole_way, moto_whole_way, gzip_whole_way, virtual_style, encryption_header_is_sent, s3proxy_multipart,
+TESTS = (s3proxy_whole_way, moto_whole_way, gzip_whole_way, signature_v2, virtual_style, encryption_header_is_sent, s3proxy_multipart,
          moto_multipart, s3proxy_faults, moto_faults, lost_answers_of_parts, dead_uploads_are_ended, s3proxy_kills, moto_kills,
          kills_of_parts, nobody_replaces_other_rows, unconditional_stores, regions_and_redirects, troubles_are_named,
          stops_while_the_store_hangs, web_identity, container, environment_and_file, archive_and_replay, tls_by_our_own_authority)

@@ -3,6 +3,7 @@
 #include "tests/unit/check_main.h"
 #include "staging/s3/credentials.h"
 #include "staging/s3/place.h"
+#include "staging/s3/sign_v2.h"
 #include "staging/s3/upload.h"
 #include "staging/s3/xml.h"
 #include <stdio.h>
@@ -62,6 +63,29 @@ START_TEST(an_endpoint_has_three_parts)
     free(scheme);
     free(authority);
     free(path);
+}
+END_TEST
+
+/* The texts of the requests that the specification of signature v2 signs as its examples. */
+START_TEST(v2_signs_what_the_store_will_see)
+{
+    static const struct s3_place place = {"https", "s3.amazonaws.com", "", "johnsmith", "", true};
+    static const struct s3_param parts[] = {{"uploadId", "a/b"}, {"prefix", "x"}, {"partNumber", "2"}};
+    static const char *const none[] = {NULL}, *const typed[] = {"Content-Type: image/jpeg", "x-amz-meta-a: b", NULL};
+    struct s3_keys keys = {.access = (char *)(uintptr_t)"AKIAIOSFODNN7EXAMPLE",
+                           .secret = (char *)(uintptr_t)"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"};
+    struct s3_v2 r = {"GET", "Tue, 27 Mar 2007 19:36:42 +0000", none, &place, "photos/puppy.jpg", NULL, 0};
+    struct buf out = {0};
+    s3_v2_text(&out, &r);
+    ck_assert_str_eq(buf_z(&out), "GET\n\n\nTue, 27 Mar 2007 19:36:42 +0000\n/johnsmith/photos/puppy.jpg");
+    buf_clear(&out);
+    s3_v2_header(&out, &r, &keys);
+    ck_assert_str_eq(buf_z(&out), "Authorization: AWS AKIAIOSFODNN7EXAMPLE:bWq2s1WEIj+Ydj0vQ697zp+IXMU=");
+    r = (struct s3_v2){"PUT", "D", typed, &place, "k", parts, 3};
+    buf_clear(&out);
+    s3_v2_text(&out, &r);
+    ck_assert_str_eq(buf_z(&out), "PUT\n\nimage/jpeg\nD\nx-amz-meta-a:b\n/johnsmith/k?partNumber=2&uploadId=a/b");
+    buf_release(&out);
 }
 END_TEST
 
@@ -378,6 +402,7 @@ CHECK_SUITE("staging s3", t)
 {
     EACH(a_url_is_sorted_and_encoded, urls);
     EACH(an_endpoint_has_three_parts, endpoints);
+    tcase_add_test(t, v2_signs_what_the_store_will_see);
     EACH(xml_is_read_or_refused, xmls);
     tcase_add_test(t, lists_give_keys_and_what_follows);
     tcase_add_test(t, broken_answers_are_refused);
