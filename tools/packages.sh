@@ -2,4 +2,4 @@
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev libcurl4-openssl-dev libssl-dev
  libsqlite3-dev libzstd-dev zlib1g-dev libfyaml-dev libxxhash-dev"
 DEMO_PACKAGES="python3-minimal libpython3-stdlib"
-TEST_PACKAGES="check libjansson-dev python3 nodejs@node npm@npm curl openssl unzip zstd git procps ca-certificates"
+TEST_PACKAGES="check libjansson-dev python3 python3-venv maven@mvn default-jre-headless@java nodejs@node npm@npm curl openssl unzip zstd git procps ca-certificates"
