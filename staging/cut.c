@@ -172,6 +172,17 @@ static bool take_row(void *ctx, const struct row *row, struct err *err)
     return o->block.n < BLOCK_BYTES || flush_block(k->cut, o, err);
 }
 
+bool cut_lines(struct cut *c, const struct staged_source *source, const char *table, const char *date, struct span lines,
+               uint64_t rows, struct err *err)
+{
+    struct output *o = find_output(c, source, table, date);
+    buf_adds(&o->block, lines);
+    if (!buf_ok(&o->block))
+        return err_set(err, ERR_NOMEM, "out of memory for %zu bytes of rows", lines.n);
+    o->rows += rows;
+    return o->block.n < BLOCK_BYTES || flush_block(c, o, err);
+}
+
 static size_t keep_text(struct cut *c, struct span s)
 {
     size_t at = c->text.n;

@@ -64,6 +64,9 @@ void cut_clear(struct cut *c); /* gives up what is open; nothing of it stays in 
 /* Runs the entry through the source's transform into the cut. source NULL: not configured, a dead letter. */
 bool cut_entry(struct cut *c, const struct staged_source *source, const struct entry *e, uint64_t now_us,
                struct transform_result *ret, struct err *err);
+/* Whole lines that are rows already, into one output. */
+bool cut_lines(struct cut *c, const struct staged_source *source, const char *table, const char *date, struct span lines,
+               uint64_t rows, struct err *err);
 /* Finishes the objects and gives each its key over first..last. */
 bool cut_seal(struct cut *c, uint64_t first, uint64_t last, struct err *err);
 /* Publishes them. */

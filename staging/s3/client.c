@@ -139,7 +139,8 @@ static bool send_once(struct journey *j, struct s3_reply *reply, struct err *err
         headers[n++] = buf_z(&authorization);
         headers[n] = NULL;
     }
-    struct s3_http h = {.method = r->method, .url = buf_z(&url), .headers = headers, .body = r->body, .keys = j->c->o->v2 ? NULL : &keys,
+    struct s3_http h = {.method = r->method, .url = buf_z(&url), .headers = headers, .body = r->body,
+                        .keys = j->c->o->v2 ? NULL : &keys,
                         .region = j->region,
                         .from = j->received,
                         .piece = r->piece ? count_piece : NULL, .ctx = j};
