@@ -698,6 +698,61 @@ def archive_and_replay():
         assert not os.path.isdir(s.path("data", "replay", "events")) or not os.listdir(s.path("data", "replay", "events"))
 
 
+def histories_in_a_bucket():
+    """The end-to-end test's random histories, transforms that change and kill -9 among it, with a bucket that fails now and then."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
+    import e2e
+    import random
+    plain = e2e.CONFIG
+    try:
+        for seed in (3, 4, 6):
+            at, bucket = server(s3.Moto if seed == 4 else s3.S3Proxy)
+            rnd = random.Random(seed)
+            rule = lambda n, method, path: (  # noqa: E731
+                rnd.choice(("before", "lost", "half", ("status", 503, "SlowDown"))) if rnd.random() < 0.05 else None)
+            with s3.Faults(at.port, rule) as proxy, environment(AWS_ACCESS_KEY_ID=s3.KEY, AWS_SECRET_ACCESS_KEY=s3.SECRET):
+                e2e.CONFIG = plain.replace('url: "file://./data/staging"',
+                                           'url: "s3://bucket/in/here", endpoint: "http://127.0.0.1:%d"' % proxy.port)
+                print("   ", e2e.Run(seed, 300, False).run(), flush=True)
+            # Each row that was staged is there once: an object's rows are a function of its range, and no two ranges overlap.
+            seen = {}
+            for key in bucket.keys("in/here/acme/"):
+                folder, name = key.rsplit("/", 1)
+                lane, pair = re.match(r"[^.]+\.([^.]+)\.(\d{20}-\d{20})\.", name).groups()
+                first, last = (int(x) for x in pair.split("-"))
+                for other_first, other_last in seen.get((folder, lane), []):
+                    assert last < other_first or first > other_last, (key, other_first, other_last)
+                seen.setdefault((folder, lane), []).append((first, last))
+    finally:
+        e2e.CONFIG = plain
+
+
+def lists_of_several_pages():
+    """1,200 objects of another node: each is found and merged, once."""
+    import sqlite3
+    import subprocess
+    at, bucket = server(s3.S3Proxy)
+    with instance(at.port) as s:
+        s.start()
+        push(s, 1)
+        check(s, bucket, 1)
+        s.stop()
+        key = bucket.keys()[0]
+        body = subprocess.run(["zstd", "-q", "-1"], input=unpacked(bucket, key), capture_output=True, check=True).stdout
+        folder, name = key.rsplit("/", 1)
+        for i in range(1, 1201):
+            bucket.put("%s/other-00000000.events.%020d-%020d.%s" % (folder, i, i, name.split(".", 3)[3]), body)
+        assert len(bucket.keys()) == 1201
+        s.run("merge")
+        db = sqlite3.connect(s.path("data", "tables.db"))
+        assert db.execute("SELECT count(*) FROM _sluice_inputs").fetchone()[0] == 1201
+        db.close()
+
+
+def unpacked(bucket, key):
+    return s3.unpack(key, bucket.get(key))
+
+
 def node_of(bucket):
     return bucket.keys("in/here/acme/")[0].rsplit("/", 1)[1].split(".")[0]
 
@@ -705,7 +760,7 @@ def node_of(bucket):
 TESTS = (s3proxy_whole_way, moto_whole_way, gzip_whole_way, signature_v2, virtual_style, encryption_header_is_sent, s3proxy_multipart,
          moto_multipart, s3proxy_faults, moto_faults, lost_answers_of_parts, dead_uploads_are_ended, s3proxy_kills, moto_kills,
          kills_of_parts, nobody_replaces_other_rows, unconditional_stores, regions_and_redirects, troubles_are_named,
-         stops_while_the_store_hangs, web_identity, container, environment_and_file, archive_and_replay, tls_by_our_own_authority)
+         stops_while_the_store_hangs, web_identity, container, environment_and_file, lists_of_several_pages, histories_in_a_bucket, archive_and_replay, tls_by_our_own_authority)
 
 
 def main():
