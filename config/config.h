@@ -53,6 +53,7 @@ struct objects_config { /* staging.objects, but for a folder */
     unsigned style;                 /* enum objects_style, not STYLE_AUTO */
     bool v2;                        /* signature: v2 */
     bool gzip;                      /* compression: gzip, not zstd */
+    uint64_t compact_us;            /* small objects are joined when a table and day were quiet so long; 0: never */
     bool archive;                   /* sealed segments of the journal go there, too */
     struct secret_ref access_key, secret_key, session_token; /* at NULL: looked for where AWS' tools look */
     const char *encryption, *encryption_key; /* server-side: "", AES256, aws:kms */

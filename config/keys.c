@@ -56,6 +56,9 @@ const struct key_row config_keys[] = {
     {"staging.objects.archive", KEY_WORD, AT(objects.archive), "false", 0, 0, "false true",
      "sealed segments of the journal go to the objects before retention.raw removes them; `sluice events replay` reads them",
      false},
+    {"staging.objects.compact", KEY_DURATION, AT(objects.compact_us), "0s", 0, 30 * DAY, NULL,
+     "small objects of a table and day that was quiet for so long are joined into one; 0s: never. Readers other than Sluice must "
+     "honour the manifest ([staging.md](staging.md))", false},
     {"staging.objects.cut_bytes", KEY_SIZE, AT(cut_bytes), "64MiB", KIB, 0, NULL,
      "an object is cut when this much text is in it, before compression", false},
     {"staging.objects.cut_age", KEY_DURATION, AT(cut_age_us), "60s", MS, DAY, NULL,

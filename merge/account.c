@@ -3,6 +3,7 @@
 
 struct adding {
     struct tables *tables;
+    struct state *state;
     sqlite3_stmt *find; /* NULL: the target does not exist yet */
     uint64_t waiting, ahead, oldest_us;
     bool ok;
@@ -32,6 +33,17 @@ bool account_is_merged(struct tables *t, struct span object, bool *ret, struct e
     return ok;
 }
 
+/* A joined object waits only with the rows of parts that were not merged. */
+static bool add_part(void *ctx, struct span part, uint64_t rows)
+{
+    struct adding *a = ctx;
+    bool merged = false;
+    a->ok = !a->find || find(a->tables, a->find, part, &merged, a->err);
+    if (merged)
+        a->waiting -= rows;
+    return a->ok;
+}
+
 static bool add_object(void *ctx, const struct staged_object *o)
 {
     struct adding *a = ctx;
@@ -39,6 +51,8 @@ static bool add_object(void *ctx, const struct staged_object *o)
     a->ok = !a->find || find(a->tables, a->find, o->key, &merged, a->err);
     if (!merged)
         a->waiting += o->rows;
+    if (a->ok && !merged && a->state)
+        a->ok = state_parts_each(a->state, o->key, add_part, a, a->err) && a->ok;
     return a->ok;
 }
 
@@ -78,7 +92,7 @@ bool account_oldest(struct tables *t, struct state *s, struct span source, struc
 bool account_rows(struct tables *t, struct state *s, struct span source, uint64_t *ret_waiting, uint64_t *ret_merged,
                   struct err *err)
 {
-    struct adding a = {.tables = t, .ok = true, .err = err};
+    struct adding a = {.tables = t, .state = s, .ok = true, .err = err};
     uint64_t merged = 0;
     if (!prepare(t, &a.find, err))
         return false;

@@ -29,6 +29,7 @@ struct stager {
     struct staged_source unknown;
     struct lane_work lanes[LANE_COUNT];
     bool hurries; /* works as other threads do */
+    uint64_t compact_us;  /* monotonic: when it is looked for objects to join */
     uint64_t archive_us;  /* monotonic: not before, after a failure */
     uint64_t cleaned_us, looked_us; /* monotonic: when it was cleaned, and looked at whether it is nearly full */
     pthread_mutex_t work; /* everything above: a step, a drain, a retry */

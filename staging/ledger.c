@@ -197,9 +197,11 @@ bool ledger_forget(struct state *s, const char *lane, uint64_t first, uint64_t b
     if (!state_tx_begin(s, &own, err))
         return false;
     bool ok = db_run(&s->db, err,
-                     "DELETE FROM objects WHERE (lane = ?1 OR lane GLOB 'replay-' || ?1 || '*') AND last < ?2 AND at_us < ?3"
-                     " AND published = 1",
+                     "DELETE FROM objects WHERE (lane IN (?1, 'joined-' || ?1) OR lane GLOB 'replay-' || ?1 || '*')"
+                     " AND last < ?2 AND at_us < ?3 AND published IN (1, 4)",
                      "suu", lane, first, before_us) &&
+              db_run(&s->db, err, "DELETE FROM joins WHERE at_us < ? AND object NOT IN (SELECT key FROM objects)", "u",
+                     before_us) &&
               db_run(&s->db, err, "DELETE FROM ignored WHERE lane = ? AND last < ?", "su", lane, first);
     return state_tx_end(s, own, ok, err);
 }

@@ -13,6 +13,7 @@
 #include "core/mem.h"
 #include "core/thread.h"
 #include "staging/archive.h"
+#include "staging/compact.h"
 #include "staging/internal.h"
 #include "staging/pages.h"
 #include <stdio.h>
@@ -26,6 +27,7 @@
 #define CLEAN_US (UINT64_C(60) * 1000000)
 #define BEHIND UINT64_C(100000) /* entries */
 #define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
+#define COMPACT_US (UINT64_C(30) * 1000000)
 #define WAIT_US (UINT64_C(100) * 1000)
 #define BACKOFF_MIN_US (UINT64_C(200) * 1000)
 #define BACKOFF_MAX_US (UINT64_C(10) * 1000000)
@@ -374,6 +376,25 @@ static void archive(struct stager *s, bool *ret_worked)
     pthread_mutex_unlock(&s->work);
 }
 
+static void compact(struct stager *s, bool *ret_worked)
+{
+    struct err err;
+    uint64_t quiet = s->o.config->objects.compact_us;
+    bool worked = false;
+    if (!quiet || monotonic(s) < s->compact_us)
+        return;
+    pthread_mutex_lock(&s->work);
+    bool ok = compact_step(s, &worked, &err);
+    pthread_mutex_unlock(&s->work);
+    if (!ok) {
+        (void)err_prefix(&err, "joining small objects");
+        set_trouble(s, LANE_EVENTS, &err);
+    }
+    if (!worked)
+        s->compact_us = monotonic(s) + (quiet / 4 < COMPACT_US ? quiet / 4 : COMPACT_US);
+    *ret_worked |= worked;
+}
+
 static void clean(struct stager *s)
 {
     struct err err;
@@ -418,6 +439,7 @@ void stager_run(struct stager *s)
         for (enum lane_id i = 0; i < LANE_COUNT; i++)
             worked |= follow_lane(s, i);
         archive(s, &worked);
+        compact(s, &worked);
         clean(s);
         struct lane_work *w = &s->lanes[LANE_EVENTS];
         /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. */

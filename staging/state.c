@@ -11,9 +11,12 @@ static const char schema[] =
     "CREATE TABLE cuts(lane TEXT NOT NULL PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE objects(key TEXT NOT NULL PRIMARY KEY, source TEXT NOT NULL, tbl TEXT NOT NULL, lane TEXT NOT NULL,"
     "  first INTEGER NOT NULL, last INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    "  at_us INTEGER NOT NULL, published INTEGER NOT NULL) WITHOUT ROWID;" /* 0, 1, 2: ledger.h */
+    "  at_us INTEGER NOT NULL, published INTEGER NOT NULL) WITHOUT ROWID;" /* 0 to 4: ledger.h, compact.h */
     "CREATE INDEX objects_by_lane ON objects(lane, first);"
     "CREATE INDEX objects_by_time ON objects(source, tbl, at_us);"
+    "CREATE TABLE joins(part TEXT NOT NULL PRIMARY KEY, object TEXT NOT NULL, rows INTEGER NOT NULL, at_us INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE INDEX joins_by_object ON joins(object);"
     "CREATE TABLE ignored(lane TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, seqs BLOB NOT NULL,"
     "  PRIMARY KEY(lane, first)) WITHOUT ROWID;"
     "CREATE TABLE dead(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, tbl TEXT NOT NULL,"

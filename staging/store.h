@@ -14,6 +14,7 @@ struct store_writer;
 
 #define STORE_PROVISIONAL ".provisional/"
 #define STORE_KEY_MAX 512
+#define STORE_TAG_MAX 160
 
 struct store_ops {
     /* Starts an object; `name`: characters of keys, without /; another one of this name is overwritten. */
@@ -29,6 +30,11 @@ struct store_ops {
     bool (*list)(struct store *s, const char *prefix, bool (*each)(void *ctx, const char *key), void *ctx, struct err *err);
     /* The whole object in pieces. piece: false ends early, without an error. */
     bool (*read)(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes), void *ctx, struct err *err);
+    /* A small object that changes. Its bytes and a tag of them; tag "": there is none. Then the same with other bytes, if it
+     * still
+     * has that tag; *ret_swapped false: somebody was faster. */
+    bool (*load)(struct store *s, const char *key, struct buf *out, char ret_tag[STORE_TAG_MAX], struct err *err);
+    bool (*swap)(struct store *s, const char *key, const char *tag, struct span bytes, bool *ret_swapped, struct err *err);
     /* Removes what dead processes of this node left provisional; while none of it is being written. */
     bool (*sweep)(struct store *s, const char *node, struct err *err);
     /* From now on nothing waits long. Any thread. NULL: nothing does. */

@@ -1,5 +1,6 @@
 /* A directory as the object store. An object is written to <dir>/.provisional/<name>, synced, renamed to its key, and the
  * key's directory is synced; directories made on the way are made durable once, then remembered. */
+#include "core/codec.h"
 #include "core/mem.h"
 #include "staging/store.h"
 #include <errno.h>
@@ -7,9 +8,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define READ_BYTES ((size_t)256 << 10)
 #define LEVELS_MAX 16
+#define SMALL_BYTES_MAX ((size_t)16 << 20)
 #define KNOWN_MAX 128
 
 struct dir_store {
@@ -405,6 +409,49 @@ static bool dir_read(struct store *s, const char *key, bool (*piece)(void *ctx, 
     return ok;
 }
 
+static bool dir_load(struct store *s, const char *key, struct buf *out, char ret_tag[STORE_TAG_MAX], struct err *err)
+{
+    char *path = path_of(dir_of(s), key), *bytes = NULL;
+    size_t n = 0;
+    ret_tag[0] = '\0';
+    int fd = path ? s->io->file->open(s->io, path, O_RDONLY | O_CLOEXEC, 0) : -ENOMEM;
+    if (fd >= 0)
+        (void)s->io->file->close(s->io, fd);
+    bool ok = fd == -ENOENT;
+    if (fd < 0 && !ok)
+        (void)failed(err, ERR_INPUT, fd, "cannot read", path ? path : key);
+    if (fd >= 0 && io_read_file(s->io, path, SMALL_BYTES_MAX, &bytes, &n, err)) {
+        buf_add(out, bytes, n);
+        ok = buf_ok(out) || err_set(err, ERR_NOMEM, "out of memory for %s", key);
+        (void)snprintf(ret_tag, STORE_TAG_MAX, "%016llx", (unsigned long long)hash64((struct span){bytes, n}));
+    }
+    free(bytes);
+    free(path);
+    return ok;
+}
+
+/* By a rename under a lock that the folder's users share. */
+static bool dir_swap(struct store *s, const char *key, const char *tag, struct span bytes, bool *ret_swapped, struct err *err)
+{
+    struct dir_store *d = dir_of(s);
+    struct buf now = {0};
+    char found[STORE_TAG_MAX], *lock = path_of(d, ".lock"), *path = path_of(d, key);
+    int fd = lock && path ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0640) : -1;
+    bool ok = fd >= 0 && flock(fd, LOCK_EX) == 0;
+    if (!ok)
+        (void)err_sys(err, ERR_DURABLE, "cannot lock %s", lock ? lock : d->dir);
+    ok = ok && dir_load(s, key, &now, found, err);
+    *ret_swapped = ok && strcmp(found, tag) == 0;
+    if (*ret_swapped)
+        ok = make_dir(d, path, strrchr(path, '/'), err) && io_write_file_atomic(s->io, path, 0640, bytes, err);
+    if (fd >= 0)
+        close(fd);
+    buf_release(&now);
+    free(lock);
+    free(path);
+    return ok;
+}
+
 struct sweep {
     const char *node;
     struct buf keys; /* NUL-ended */
@@ -440,7 +487,7 @@ static void dir_close(struct store *s)
 }
 
 static const struct store_ops dir_ops = {dir_create, dir_write, dir_commit, dir_abort, dir_remove,
-                                         dir_list,   dir_read,  dir_sweep,  NULL,      dir_close};
+                                         dir_list,   dir_read,  dir_load,   dir_swap,  dir_sweep, NULL, dir_close};
 
 bool store_open_dir(const struct io *io, const char *dir, struct store **ret, struct err *err)
 {

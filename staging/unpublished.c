@@ -5,11 +5,27 @@ bool state_unpublished_each(struct state *s, struct span source, bool (*each)(vo
 {
     sqlite3_stmt *st;
     bool row = true;
-    if (!db_prepare(&s->db, &st, "SELECT key FROM objects WHERE published <> 1 AND source = ?", err))
+    if (!db_prepare(&s->db, &st, "SELECT key FROM objects WHERE published IN (0, 2) AND source = ?", err))
         return false;
     bool ok = db_bind(&s->db, st, err, "S", source);
     while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
         if (!each(ctx, db_col(st, 0)))
+            break;
+    }
+    sqlite3_finalize(st);
+    return ok;
+}
+
+bool state_parts_each(struct state *s, struct span joined, bool (*each)(void *ctx, struct span part, uint64_t rows), void *ctx,
+                      struct err *err)
+{
+    sqlite3_stmt *st;
+    bool row = true;
+    if (!db_prepare(&s->db, &st, "SELECT part, rows FROM joins WHERE object = ?", err))
+        return false;
+    bool ok = db_bind(&s->db, st, err, "S", joined);
+    while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
+        if (!each(ctx, db_col(st, 0), (uint64_t)sqlite3_column_int64(st, 1)))
             break;
     }
     sqlite3_finalize(st);

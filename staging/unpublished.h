@@ -4,5 +4,8 @@
 #pragma once
 #include "staging/state.h"
 
+/* The parts of a joined object (staging/compact.h), with their rows. */
+bool state_parts_each(struct state *s, struct span joined, bool (*each)(void *ctx, struct span part, uint64_t rows), void *ctx,
+                      struct err *err);
 bool state_unpublished_each(struct state *s, struct span source, bool (*each)(void *ctx, struct span key), void *ctx,
                             struct err *err);

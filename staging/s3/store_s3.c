@@ -184,6 +184,45 @@ static bool s3_read(struct store *s, const char *key, bool (*piece)(void *ctx, s
     return v == S3_DONE || err_set(err, ERR_INPUT, "the bucket has no object %s", key);
 }
 
+static bool s3_load(struct store *s, const char *key, struct buf *out, char ret_tag[STORE_TAG_MAX], struct err *err)
+{
+    struct s3_request r = {.method = "GET", .key = key};
+    struct s3_reply reply;
+    enum s3_verdict v;
+    ret_tag[0] = '\0';
+    if (!s3_call(s3_of(s)->client, &r, &reply, &v, NULL, err))
+        return false;
+    bool ok = v != S3_DONE || *reply.etag || err_set(err, ERR_CONFIG, "the store gives no ETag: objects cannot be joined there");
+    if (ok && v == S3_DONE) {
+        buf_adds(out, buf_span(&reply.body));
+        (void)snprintf(ret_tag, STORE_TAG_MAX, "%s", reply.etag);
+        ok = buf_ok(out) || err_set(err, ERR_NOMEM, "out of memory for %s", key);
+    }
+    s3_reply_release(&reply);
+    return ok;
+}
+
+static bool s3_swap(struct store *s, const char *key, const char *tag, struct span bytes, bool *ret_swapped, struct err *err)
+{
+    char condition[STORE_TAG_MAX + 20], found[STORE_TAG_MAX];
+    struct s3_request r = {.method = "PUT", .key = key, .conditional = true, .body = bytes, .headers = {condition}};
+    struct s3_reply reply;
+    enum s3_verdict v;
+    struct buf now = {0};
+    (void)snprintf(condition, sizeof(condition), *tag ? "If-Match: %s" : "If-None-Match: *", tag);
+    if (!s3_call(s3_of(s)->client, &r, &reply, &v, NULL, err))
+        return false;
+    s3_reply_release(&reply);
+    if (v == S3_UNCONDITIONAL)
+        return err_set(err, ERR_CONFIG, "the store knows no conditional writes: leave staging.objects.compact out");
+    *ret_swapped = v == S3_DONE;
+    /* An earlier try may have done it, and its answer was lost. */
+    bool ok = *ret_swapped || s3_load(s, key, &now, found, err);
+    *ret_swapped = *ret_swapped || (ok && span_eq(buf_span(&now), bytes));
+    buf_release(&now);
+    return ok;
+}
+
 struct spooled {
     const char *node;
     struct buf names; /* NUL-ended */
@@ -232,7 +271,7 @@ static void s3_close(struct store *s)
 }
 
 static const struct store_ops s3_ops = {s3_create, s3_write, s3_commit, s3_abort, s3_remove,
-                                        s3_list,   s3_read,  s3_sweep,  s3_stop,  s3_close};
+                                        s3_list,   s3_read,  s3_load,   s3_swap,  s3_sweep, s3_stop, s3_close};
 
 bool store_open_s3(const struct io *io, const struct objects_config *o, const char *spool, struct store **ret, struct err *err)
 {

@@ -757,10 +757,163 @@ def node_of(bucket):
     return bucket.keys("in/here/acme/")[0].rsplit("/", 1)[1].split(".")[0]
 
 
+def live_lines(bucket):
+    """What a reader takes that honours the manifests: it reads them before it lists, so that what they name is there."""
+    lines = []
+    joined, dead = set(), set()
+    keys = bucket.keys("in/here/acme/")
+    for key in keys:
+        if key.endswith("/_manifest.json"):
+            for one in json.loads(bucket.get(key))["joined"]:
+                joined.add("in/here/" + one["object"])
+                dead |= {"in/here/" + part["object"] for part in one["parts"]}
+    for key in bucket.keys("in/here/acme/"):
+        if key.endswith("/_manifest.json") or key in dead or (".joined-" in key and key not in joined):
+            continue
+        lines += unpacked(bucket, key).splitlines()
+    return lines
+
+
+def parts_left(bucket):
+    return [k for k in bucket.keys("in/here/acme/") if ".joined-" not in k and not k.endswith("_manifest.json")]
+
+
+def push_apart(s, n, first):
+    """n objects of three events each."""
+    for i in range(n):
+        push(s, 3, first + 3 * i)
+        settle(s, first + 3 * i + 3)
+
+
+def balanced(s, n):
+    out = s.run("status", code=None)[0]
+    assert "books balance" in out, out
+    return "rows:    %d staged = %d merged + 0 waiting" % (n, n) in out
+
+
+def joins_of(kind):
+    import sqlite3
+    at, bucket = server(kind)
+    with instance(at.port, ", compact: 1s") as s:
+        s.start()
+        for round_ in range(2):
+            push_apart(s, 6, 18 * round_)
+            n = 18 * (round_ + 1)
+
+            def joined():
+                assert entries(live_lines_or_again(bucket)) == list(range(1, n + 1))
+                return balanced(s, n) and not parts_left(bucket)
+            wait(joined)
+        assert s.stop() == 0, s.logged()
+        objects = [k for k in bucket.keys("in/here/acme/") if ".joined-" in k]
+        assert 2 <= len(objects) <= 6, objects
+        text = s.run("table", "head", "acme", "events", "-n", "50")[0]
+        # A target that knows some parts, but neither the others nor the joined objects, takes what it lacks, and counts only that.
+        db = sqlite3.connect(s.path("data", "tables.db"))
+        parts = [row[0] for row in db.execute("SELECT object FROM _sluice_inputs WHERE object NOT LIKE '%joined-%' ORDER BY object")]
+        assert len(parts) == 12, parts
+        db.execute("DELETE FROM _sluice_inputs WHERE object LIKE '%joined-%'")
+        db.executemany("DELETE FROM _sluice_inputs WHERE object = ?", [(p,) for p in parts[::2]])
+        db.execute("UPDATE _sluice_counts SET rows = rows - 18")
+        db.commit()
+        db.close()
+        out = s.run("status", code=None)[0]
+        assert "books balance" in out and "18 merged + 18 waiting" in out, out
+        s.run("merge")
+        assert balanced(s, n), s.run("status", code=None)[0]
+        # One that knows nothing takes the joined objects alone.
+        for end in ("", "-wal", "-shm"):
+            if os.path.exists(s.path("data", "tables.db" + end)):
+                os.remove(s.path("data", "tables.db" + end))
+        s.run("merge")
+        assert balanced(s, n), s.run("status", code=None)[0]
+        assert s.run("table", "head", "acme", "events", "-n", "50")[0] == text
+        key = json.loads(live_lines(bucket)[0])["key"]["id"]
+        assert s.run("table", "explain", "acme", "events", key)[0].count("events/1 ") <= 1
+        assert ".joined-" in s.run("trace", json.loads(live_lines(bucket)[0])["entry"])[0]
+
+
+def live_lines_or_again(bucket):
+    """Between its list and its reads a part may go: a reader then begins again."""
+    for _ in range(20):
+        try:
+            return live_lines(bucket)
+        except AssertionError as e:
+            if " 404 " not in str(e):
+                raise
+    raise AssertionError("parts go all the time")
+
+
+def s3proxy_joins():
+    joins_of(s3.S3Proxy)
+
+
+def moto_joins():
+    joins_of(s3.Moto)
+
+
+def joins_and_kills():
+    """kill -9 before and behind each request that a join makes: no row is missing and none is there twice, whenever one looks."""
+    at, bucket = server(s3.S3Proxy)
+    with instance(at.port, ", compact: 1s") as s, s3.Faults(at.port) as proxy:
+        text = open(s.path("sluice.yaml")).read()
+        s.write("sluice.yaml", re.sub(r'endpoint: "[^"]*"', 'endpoint: "http://127.0.0.1:%d"' % proxy.port, text))
+        n = 0
+        for what in (("PUT", "joined-"), ("PUT", "_manifest"), ("DELETE", ".events.")):
+            for behind in (False, True):
+                killed = []
+
+                def rule(_, method, path):
+                    if killed or method != what[0] or what[1] not in path:
+                        return None
+                    killed.append(1)
+                    if behind:
+                        return s.kill
+                    s.kill()
+                    return "before"
+                proxy.rule = lambda *_: None
+                s.start()
+                proxy.rule = rule
+                try:
+                    push_apart(s, 3, n)
+                except AssertionError:  # what was left from before was joined meanwhile, and killed the server
+                    assert killed
+                wait(lambda: killed, 90)
+                wait(lambda: s.server.poll() is not None)
+                proxy.rule = lambda *_: None
+                s.start()
+                n = journalled(s)
+
+                def whole():
+                    return staged(s) == n and balanced(s, n)
+                wait(whole)
+                assert entries(live_lines_or_again(bucket)) == list(range(1, n + 1))
+                s.stop()
+        s.start()
+        wait(lambda: not parts_left(bucket) and balanced(s, n))
+        assert entries(live_lines(bucket)) == list(range(1, n + 1))
+        s.stop()
+
+
+def joins_in_a_folder():
+    """The same with the directory store, whose manifest is replaced by a rename under a lock."""
+    with instance(1) as s:
+        text = open(s.path("sluice.yaml")).read()
+        s.write("sluice.yaml", re.sub(r"  objects: .*", '  objects: {url: "file://./data/staging", cut_age: 100ms, compact: 1s}', text))
+        s.start()
+        push_apart(s, 6, 0)
+        folder = s.path("data", "staging", "acme", "events")
+        names = lambda: [n for d in os.listdir(folder) for n in os.listdir(os.path.join(folder, d))]  # noqa: E731
+        wait(lambda: balanced(s, 18) and len(names()) == 2)
+        assert s.stop() == 0, s.logged()
+        assert sorted(n.startswith("_manifest.json") for n in names()) == [False, True], names()
+
+
 TESTS = (s3proxy_whole_way, moto_whole_way, gzip_whole_way, signature_v2, virtual_style, encryption_header_is_sent, s3proxy_multipart,
          moto_multipart, s3proxy_faults, moto_faults, lost_answers_of_parts, dead_uploads_are_ended, s3proxy_kills, moto_kills,
          kills_of_parts, nobody_replaces_other_rows, unconditional_stores, regions_and_redirects, troubles_are_named,
-         stops_while_the_store_hangs, web_identity, container, environment_and_file, lists_of_several_pages, histories_in_a_bucket, archive_and_replay, tls_by_our_own_authority)
+         stops_while_the_store_hangs, web_identity, container, environment_and_file, lists_of_several_pages, histories_in_a_bucket, archive_and_replay, s3proxy_joins, moto_joins, joins_and_kills, joins_in_a_folder,
+         tls_by_our_own_authority)
 
 
 def main():
