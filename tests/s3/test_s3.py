@@ -90,7 +90,7 @@ def check(s, bucket, n, seconds=90):
     """Everything is in the bucket, once, and in the tables; the books balance; nothing is left over."""
     settle(s, n, seconds)
     assert entries(bucket.lines()) == list(range(1, n + 1)), entries(bucket.lines())
-    out = wait(lambda: (lambda o: o if "✗" not in o and "0 waiting\n" in o.split("rows:")[1] else None)(s.run("status", code=None)[0]))
+    out = wait(lambda: (lambda o: o if "✗" not in o and "+ 0 waiting\n" in o.split("rows:")[1] else None)(s.run("status", code=None)[0]))
     assert "books balance" in out and "rows:    %d staged = %d merged + 0 waiting" % (n, n) in out, out
 
 
@@ -688,7 +688,7 @@ def archive_and_replay():
         again = entries([json.dumps(x) for x in lines if x["origin"] == "replay"])
         assert first == list(range(1, n + 1))
         assert again == sorted(first + [3]), len(again)
-        out = wait(lambda: (lambda o: o if "0 waiting\n" in o.split("rows:")[1] else None)(s.run("status", code=None)[0]))
+        out = wait(lambda: (lambda o: o if "+ 0 waiting\n" in o.split("rows:")[1] else None)(s.run("status", code=None)[0]))
         assert "books balance" in out and "rows:    %d staged" % (2 * n + 1) in out, out
         # Nothing chosen, nothing staged; a time that nothing was received in is nothing, too.
         assert json.loads(s.run("events", "replay", "--to", "2026-01-01", "--json")[0])["entries"] == 0
