@@ -1,6 +1,7 @@
 /* The directory as an object store: names, provisional objects, order, lines, damage. */
 #include "faulty.h"
 #include "staging/archive.h"
+#include "staging/manifest_live.h"
 #include "staging/store.h"
 #include "tests/unit/support/disk.h"
 #include <check.h>
@@ -354,6 +355,68 @@ START_TEST(gzip_is_read_by_its_name)
 }
 END_TEST
 
+#define FOLDER "s/t/dt=2026-05-01/"
+#define PART(n) FOLDER "node.events.0000000000000000000" n "-0000000000000000000" n ".0.ndjson.zst"
+#define JOINED(n) FOLDER "node.joined-events.00000000000000000001-0000000000000000000" n ".0.ndjson.zst"
+
+static bool is_live(struct live *l, struct store *s, const char *key)
+{
+    struct err err;
+    bool live;
+    ck_assert_msg(live_see(l, s, key, &live, &err), "%s", err.msg);
+    return live;
+}
+
+static bool sum_rows(void *ctx, struct span part, uint64_t rows)
+{
+    *(uint64_t *)ctx += rows * part.n;
+    return true;
+}
+
+/* Of what a folder holds its manifest says what is live; it is replaced only by who has seen what it replaces. */
+START_TEST(a_manifest_says_what_is_live)
+{
+    static const char one[] = "{\"format\":1,\"joined\":[{\"object\":\"" JOINED("2") "\",\"parts\":[{\"object\":\"" PART("1")
+                              "\",\"rows\":2},{\"object\":\"" PART("2") "\",\"rows\":3}]}]}";
+    struct store *s = open_store(io_posix());
+    struct buf bytes = {0};
+    char tag[STORE_TAG_MAX];
+    struct live l;
+    struct err err;
+    bool swapped, found;
+    uint64_t sum = 0;
+    live_init(&l);
+    ck_assert(is_live(&l, s, PART("1")) && !is_live(&l, s, JOINED("2")) && !is_live(&l, s, FOLDER "other"));
+    ck_assert(s->ops->load(s, FOLDER MANIFEST_NAME, &bytes, tag, &err));
+    ck_assert_str_eq(tag, "");
+    ck_assert(s->ops->swap(s, FOLDER MANIFEST_NAME, "stale", SPAN_LIT(one), &swapped, &err) && !swapped);
+    ck_assert(s->ops->swap(s, FOLDER MANIFEST_NAME, "", SPAN_LIT(one), &swapped, &err) && swapped);
+    ck_assert(s->ops->swap(s, FOLDER MANIFEST_NAME, "", SPAN_LIT("{}"), &swapped, &err) && !swapped);
+    ck_assert(!is_live(&l, s, FOLDER MANIFEST_NAME)); /* as a list gives it: before the objects */
+    ck_assert(!is_live(&l, s, PART("1")) && !is_live(&l, s, PART("2")) && is_live(&l, s, PART("3")));
+    ck_assert(is_live(&l, s, JOINED("2")) && !is_live(&l, s, JOINED("3")));
+    ck_assert(live_parts(&l, JOINED("2"), sum_rows, &sum, &found, &err) && found);
+    ck_assert_uint_eq(sum, 5 * strlen(PART("1")));
+    ck_assert(live_parts(&l, JOINED("3"), sum_rows, &sum, &found, &err) && !found);
+    ck_assert(is_live(&l, s, "s/t/dt=2026-05-02/node.events.00000000000000000001-00000000000000000001.0.ndjson.zst"));
+    ck_assert(s->ops->load(s, FOLDER MANIFEST_NAME, &bytes, tag, &err) && span_eq(buf_span(&bytes), SPAN_LIT(one)));
+    static const char *const damaged[] = {"", "{", "[]", "{\"format\":2,\"joined\":[]}", "{\"joined\":[]}", "null"};
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        bool live;
+        put(s, FOLDER MANIFEST_NAME, damaged[i]);
+        ck_assert_msg(!live_see(&l, s, FOLDER MANIFEST_NAME, &live, &err), "%s", damaged[i]);
+        ck_assert_msg(strstr(err.msg, MANIFEST_NAME " is damaged") != NULL, "%s", err.msg);
+        ck_assert_int_eq(err.cls, ERR_CONFIG);
+    }
+    put(s, FOLDER MANIFEST_NAME, "{\"format\":1,\"joined\":[1,{\"parts\":{\"a\":2}},{\"object\":\"" JOINED("2") "\",\"parts\":[{}]}]}");
+    ck_assert(!is_live(&l, s, FOLDER MANIFEST_NAME) && is_live(&l, s, PART("1")) && is_live(&l, s, JOINED("2")));
+    ck_assert(!live_parts(&l, JOINED("2"), sum_rows, &sum, &found, &err));
+    live_release(&l);
+    buf_release(&bytes);
+    store_close(&s);
+}
+END_TEST
+
 START_TEST(a_reader_may_stop_with_its_own_error)
 {
     struct store *s = open_store(io_posix());
@@ -413,6 +476,7 @@ int main(void)
     tcase_add_test(tc, a_list_is_whole_or_fails);
     tcase_add_test(tc, lines_cross_frames);
     tcase_add_test(tc, archive_names_round_trip);
+    tcase_add_test(tc, a_manifest_says_what_is_live);
     tcase_add_test(tc, gzip_is_read_by_its_name);
     tcase_add_test(tc, a_reader_may_stop_with_its_own_error);
     suite_add_tcase(suite, tc);
