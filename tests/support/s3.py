@@ -63,15 +63,21 @@ class Server:
         self.port = free_port()
         self.dir = tempfile.mkdtemp(prefix="sluice-s3-")
         self.log = open(os.path.join(self.dir, "log"), "wb")
-        self.process = subprocess.Popen(self.command(), cwd=self.dir, stdout=self.log, stderr=self.log)
-        end = time.monotonic() + 90
+        self.process = None
+        try:
+            self.process = subprocess.Popen(self.command(), cwd=self.dir, stdout=self.log, stderr=self.log)
+            self.wait()
+        except BaseException:  # no test has it yet: nobody else would end it
+            self.close()
+            raise
+
+    def wait(self, seconds=90):
+        end = time.monotonic() + seconds
         while True:
             try:
-                self.bucket("bucket").make()
-                return
+                return self.bucket("bucket").make()
             except (OSError, http.client.HTTPException):
                 if self.process.poll() is not None or time.monotonic() > end:
-                    self.close()
                     raise AssertionError("%s does not start" % self.kind)
                 time.sleep(0.1)
 
@@ -79,8 +85,9 @@ class Server:
         return Bucket(self.port, name, **kw)
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
