@@ -4,13 +4,15 @@ import shutil
 import signal
 import sqlite3
 import statistics
+import subprocess
+import sys
 import threading
 import time
 import uuid
 
 import kafka_suite
 import payloads
-from harness import BenchError, Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
+from harness import ROOT, BenchError, Sluice, at_least, bare, forget_cached, remove, requests_file, row, run, say, scratch
 
 _run = 0
 
@@ -348,8 +350,65 @@ def start(quick, raw, sizes):
     return [empty, full, row("start", "1 GiB that no books know of (state.db lost)", "ms", None, [raw["uncounted_ms"]])]
 
 
+# ---- objects ----
+
+def row_lines(path, size):
+    """The bodies of the events as lines that look like staged rows."""
+    with open(requests_file("mixed"), "rb") as f:
+        raw = f.read()
+    at, lines = 12, []
+    while at < len(raw):
+        n = int.from_bytes(raw[at:at + 4], "little")
+        body = raw[at + 8:at + 8 + n].split(b"\r\n\r\n", 1)[1].replace(b"\n", b" ")
+        lines.append(b'{"format":1,"source":"bench","table":"rows","op":"upsert","row":' + body + b"}\n")
+        at += 8 + n
+    with open(path, "wb") as f:
+        written = 0
+        while written < size:
+            written += sum(f.write(line) for line in lines)
+    return written
+
+
+def piped(rows, folder, endpoint, turn):
+    """zstd -1 on the same bytes and one PUT of what it gives, as S3 asks for it: with length and digest at its head."""
+    began = time.monotonic()
+    script = ("zstd -q -1 --single-thread -c %s > %s/piped && curl -sSf -o /dev/null -T %s/piped --aws-sigv4 aws:amz:us-east-1:s3 "
+              "-u $AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY -H x-amz-content-sha256:\\ $(sha256sum < %s/piped | cut -c 1-64) "
+              "%s/bucket/piped%d" % (rows, folder, folder, folder, endpoint, turn))
+    done = subprocess.run(script, shell=True, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError("zstd into the store: " + done.stderr)
+    return time.monotonic() - began
+
+
+def objects(quick, raw, sizes):
+    sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+    import s3
+    os.environ.update(AWS_ACCESS_KEY_ID=s3.KEY, AWS_SECRET_ACCESS_KEY=s3.SECRET)
+    rounds, folder = [], scratch()
+    rows = os.path.join(folder, "rows")
+    try:
+        with s3.S3Proxy() as store:
+            endpoint = "http://127.0.0.1:%d" % store.port
+            size = row_lines(rows, (64 if quick else 256) << 20)
+            for i in range(rounds_of(quick) + 1):
+                one = {"zstd_s": piped(rows, folder, endpoint, i),
+                       "sluice": run("objects_loop", rows=rows, endpoint=endpoint, spool=os.path.join(folder, "spool"))}
+                if i:  # the first warms the store up
+                    rounds.append(one)
+    except s3.Missing as e:
+        raise BenchError(str(e))
+    remove(folder)
+    raw["rounds"] = rounds
+    return [at_least("objects", "rows into a bucket, against zstd -1 and one PUT", "MB/s",
+                     [size / r["zstd_s"] / 1e6 for r in rounds], [size / r["sluice"]["us"] for r in rounds], 0.8)]
+
+
+# ---- kafka ----
+
 def kafka(quick, raw, sizes):
     return kafka_suite.kafka_bench(quick, raw, sizes, rounds_of(quick))
 
 
-BENCHMARKS = {"ingest": ingest, "journal": journal, "memory": memory, "transform": transform, "keepup": keepup, "start": start, "kafka": kafka}
+BENCHMARKS = {"ingest": ingest, "journal": journal, "memory": memory, "transform": transform, "keepup": keepup, "start": start,
+              "objects": objects, "kafka": kafka}

@@ -2,6 +2,7 @@
 #include "cli/books.h"
 #include "cli/certificate.h"
 #include "cli/registry.h"
+#include "cli/sinks.h"
 #include "cli/status.h"
 #include "core/clock.h"
 #include "core/json.h"
@@ -128,10 +129,67 @@ static void add_books(struct buf *b, const char *name, const struct source_books
     buf_addc(b, '}');
 }
 
+struct sink_status {
+    const char *name;
+    char place[300];
+    uint64_t behind, oldest_us;
+    bool known, healthy; /* known: a server runs */
+};
+
+static bool read_sinks(struct instance *in, struct sink_status sinks[SINKS_MAX], size_t *ret_n, struct err *err)
+{
+    const char *names[SINKS_MAX];
+    size_t n = sinks_configured(in->config, names);
+    for (size_t i = 0; i < n; i++) {
+        struct sink_status *s = &sinks[i];
+        char words[8];
+        uint64_t since;
+        *s = (struct sink_status){.name = names[i], .known = in->live != NULL};
+        s->healthy = s->known && !sink_trouble(in, s->name, words, sizeof words, &since);
+        sink_place(in->config, s->name, s->place, sizeof s->place);
+        if (!sink_behind(in, s->name, &s->behind, err) || !sink_oldest(in, s->name, &s->oldest_us, err))
+            return false;
+    }
+    *ret_n = n;
+    return true;
+}
+
+static uint64_t age_s(uint64_t then_us, uint64_t now)
+{
+    return then_us && then_us < now ? (now - then_us) / 1000000 : 0;
+}
+
+static void print_sinks(const struct command_io *io, const struct sink_status *sinks, size_t n, uint64_t now)
+{
+    fprintf(io->out, "%-14s %-9s %12s %10s  %s\n", "SINK", "HEALTH", "BEHIND", "OLDEST", "PLACE");
+    for (size_t i = 0; i < n; i++) {
+        const struct sink_status *s = &sinks[i];
+        char behind[32], oldest[32];
+        snprintf(oldest, sizeof oldest, "%llu s", (unsigned long long)age_s(s->oldest_us, now));
+        fprintf(io->out, "%-14s %-9s %12s %10s  %s\n", s->name, !s->known ? "unknown" : s->healthy ? "healthy" : "failing",
+                thousands(s->behind, behind), oldest, s->place);
+    }
+    fputc('\n', io->out);
+}
+
+static void add_sinks(struct buf *b, const struct sink_status *sinks, size_t n, uint64_t now)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct sink_status *s = &sinks[i];
+        buf_addf(b, "%s{\"sink\":\"%s\",\"place\":", i ? "," : "", s->name);
+        json_write_string(b, span_of(s->place));
+        add_count(b, "behind", s->behind);
+        add_count(b, "oldest_seconds", age_s(s->oldest_us, now));
+        buf_addf(b, ",\"healthy\":%s}", !s->known ? "null" : s->healthy ? "true" : "false");
+    }
+}
+
 struct collected {
     struct source_status *status;
     struct source_books *books;
     size_t n;
+    struct sink_status sinks[SINKS_MAX];
+    size_t n_sinks;
     char certificate[600]; /* what is to be said of the listener's, or "" */
 };
 
@@ -142,6 +200,7 @@ static void print_text(const struct command_io *io, const struct collected *c, u
     for (size_t i = 0; i < c->n; i++)
         print_line(io, &c->status[i], now);
     fputc('\n', io->out);
+    print_sinks(io, c->sinks, c->n_sinks, now);
     if (c->certificate[0])
         fprintf(io->out, "%s %s\n", glyph_warn(io), c->certificate);
     for (size_t i = 0; i < c->n; i++)
@@ -150,7 +209,7 @@ static void print_text(const struct command_io *io, const struct collected *c, u
         print_books(io, &c->books[i], c->status[i].source->name);
 }
 
-static void print_json(const struct command_io *io, const struct collected *c, bool balanced)
+static void print_json(const struct command_io *io, const struct collected *c, bool balanced, uint64_t now)
 {
     struct buf b;
     buf_init(&b, 16 << 20);
@@ -164,7 +223,9 @@ static void print_json(const struct command_io *io, const struct collected *c, b
         buf_addz(&b, i ? "," : "");
         add_books(&b, c->status[i].source->name, &c->books[i]);
     }
-    buf_addz(&b, "]},\"warnings\":[");
+    buf_addz(&b, "]},\"sinks\":[");
+    add_sinks(&b, c->sinks, c->n_sinks, now);
+    buf_addz(&b, "],\"warnings\":[");
     if (c->certificate[0])
         json_write_string(&b, span_of(c->certificate));
     buf_addz(&b, "]}");
@@ -197,12 +258,13 @@ int cmd_status(struct instance *in, const struct command_args *a, const struct c
         kept++;
     }
     c.n = kept;
+    ok = ok && read_sinks(in, c.sinks, &c.n_sinks, &err);
     if (in->config->tls_cert &&
         !certificate_warning(in->config->tls_cert, in->io->world->now_us(in->io), c.certificate, sizeof c.certificate))
         c.certificate[0] = 0;
     int code = !ok ? command_fail(io, &err) : balanced && !failing ? EXIT_DONE : EXIT_FAILED;
     if (ok && a->json)
-        print_json(io, &c, balanced);
+        print_json(io, &c, balanced, in->io->world->now_us(in->io));
     else if (ok)
         print_text(io, &c, in->io->world->now_us(in->io));
     free(c.status);

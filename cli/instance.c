@@ -102,7 +102,7 @@ bool instance_state(struct instance *in, struct state **ret, struct err *err)
 
 bool instance_store(struct instance *in, struct store **ret, struct err *err)
 {
-    if (!in->store && !store_open_dir(in->io, in->config->objects_dir, &in->store, err))
+    if (!in->store && !store_open(in->io, in->config, &in->store, err))
         return false;
     *ret = in->store;
     return true;

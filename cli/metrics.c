@@ -1,11 +1,10 @@
 #include "cli/metrics.h"
 #include "cli/certificate.h"
 #include "cli/exposition.h"
+#include "cli/sinks.h"
 #include "cli/status.h"
 #include "core/log.h"
 #include "merge/account.h"
-#include "staging/kafka_sink.h"
-#include "staging/sinks.h"
 
 struct scrape {
     struct instance *in;
@@ -135,75 +134,37 @@ static bool add_bytes(struct scrape *s, struct err *err)
 
 /* ---- of sinks and tables ---- */
 
-static bool next_of(struct scrape *s, const char *sink, enum lane_id lane, uint64_t *ret, struct err *err)
-{
-    struct state *state;
-    if (!instance_state(s->in, &state, err))
-        return false;
-    if (strcmp(sink, SINK_KAFKA) != 0)
-        return sink_position(state, sink, lane_name(lane), ret, err);
-    *ret = kafka_sink_position(s->in->live->kafka, lane); /* newer than what the state has of it */
-    return true;
-}
-
-/* A sink takes a lane in its order, so each lane's first entry is enough. */
-static bool oldest_of(struct scrape *s, const char *sink, uint64_t *ret_us, struct err *err)
-{
-    uint64_t oldest = 0;
-    for (int i = 0; i < LANE_COUNT; i++) {
-        struct lane *lane = journal_lane(s->in->live->journal, (enum lane_id)i);
-        uint64_t next;
-        if (!next_of(s, sink, (enum lane_id)i, &next, err))
-            return false;
-        if (lane_durable(lane) < next)
-            continue;
-        struct reader *r = reader_open(lane, next);
-        struct entry e;
-        bool any = false, ok = reader_next(r, &e, &any, NULL, err);
-        if (ok && any && (!oldest || e.received_us < oldest))
-            oldest = e.received_us;
-        reader_close(&r);
-        if (!ok)
-            return false;
-    }
-    *ret_us = oldest;
-    return true;
-}
-
 static bool read_unshipped(struct scrape *s, struct err *err)
 {
-    s->unshipped_read = s->unshipped_read || oldest_of(s, SINK_OBJECTS, &s->unshipped_us, err);
+    s->unshipped_read = s->unshipped_read || sink_oldest(s->in, SINK_OBJECTS, &s->unshipped_us, err);
     return s->unshipped_read;
 }
 
 static bool add_unshipped(struct scrape *s, struct err *err)
 {
-    struct label labels[] = {{"sink", SPAN_LIT("objects")}, {NULL, {0}}};
+    const char *sinks[SINKS_MAX];
+    size_t n = sinks_configured(s->in->config, sinks);
     if (!read_unshipped(s, err))
         return false;
-    exposition_seconds(s->out, s->name, labels, age_us(s, s->unshipped_us));
-    uint64_t oldest_us;
-    if (!s->in->live->kafka)
-        return true;
-    labels[0].value = SPAN_LIT(SINK_KAFKA);
-    if (!oldest_of(s, SINK_KAFKA, &oldest_us, err))
-        return false;
-    exposition_seconds(s->out, s->name, labels, age_us(s, oldest_us));
+    for (size_t i = 0; i < n; i++) {
+        struct label labels[] = {{"sink", span_of(sinks[i])}, {NULL, {0}}};
+        uint64_t oldest_us = s->unshipped_us;
+        if (i && !sink_oldest(s->in, sinks[i], &oldest_us, err))
+            return false;
+        exposition_seconds(s->out, s->name, labels, age_us(s, oldest_us));
+    }
     return true;
 }
 
 static bool add_sink_lag(struct scrape *s, struct err *err)
 {
-    static const char *const sinks[] = {SINK_OBJECTS, SINK_KAFKA};
-    for (int k = 0; k < (s->in->live->kafka ? 2 : 1); k++) {
-        struct label labels[] = {{"sink", span_of(sinks[k])}, {NULL, {0}}};
-        uint64_t entries = 0;
-        for (int i = 0; i < LANE_COUNT; i++) {
-            uint64_t next, durable = lane_durable(journal_lane(s->in->live->journal, (enum lane_id)i));
-            if (!next_of(s, sinks[k], (enum lane_id)i, &next, err))
-                return false;
-            entries += durable + 1 > next ? durable + 1 - next : 0;
-        }
+    const char *sinks[SINKS_MAX];
+    size_t n = sinks_configured(s->in->config, sinks);
+    for (size_t i = 0; i < n; i++) {
+        struct label labels[] = {{"sink", span_of(sinks[i])}, {NULL, {0}}};
+        uint64_t entries;
+        if (!sink_behind(s->in, sinks[i], &entries, err))
+            return false;
         exposition_count(s->out, s->name, labels, entries);
     }
     return true;
@@ -211,15 +172,15 @@ static bool add_sink_lag(struct scrape *s, struct err *err)
 
 static bool add_sink_trouble(struct scrape *s, struct err *err)
 {
-    const struct live *live = s->in->live;
-    char words[8];
-    uint64_t since;
+    const char *sinks[SINKS_MAX];
+    size_t n = sinks_configured(s->in->config, sinks);
     (void)err;
-    struct label labels[] = {{"sink", SPAN_LIT(SINK_OBJECTS)}, {NULL, {0}}};
-    exposition_count(s->out, s->name, labels, !stager_trouble(live->stager, words, sizeof words, &since));
-    labels[0].value = SPAN_LIT(SINK_KAFKA);
-    if (live->kafka)
-        exposition_count(s->out, s->name, labels, !kafka_sink_trouble(live->kafka, words, sizeof words, &since));
+    for (size_t i = 0; i < n; i++) {
+        struct label labels[] = {{"sink", span_of(sinks[i])}, {NULL, {0}}};
+        char words[8];
+        uint64_t since;
+        exposition_count(s->out, s->name, labels, !sink_trouble(s->in, sinks[i], words, sizeof words, &since));
+    }
     return true;
 }
 

@@ -49,6 +49,15 @@ const struct command commands[] = {
      NEEDS_INSTANCE, NULL, cmd_events_show},
     {"events", "check", "", "read every checksum of the journal", "  Exits 1 when there is damage.", NEEDS_INSTANCE, NULL,
      cmd_events_check},
+    {"events", "replay", "[SOURCE]", "stage entries of the archive and the journal once more, with the present transforms",
+     "  --from TIME      received since then (2026-05-01 or a full instant)\n"
+     "  --to TIME        received before then\n"
+     "  --id ID          one entry or event\n"
+     "  --type GLOB      only events of this type\n"
+     "  --lane LANE      events (default) or backfill\n"
+     "  --dry-run        only count them\n\n"
+     "  The archive is there with staging.objects.archive: true. The same replay twice changes nothing.",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_events_replay},
     {"dead", "list", "[SOURCE]", "entries that could not become rows, with the reason", "  -n N         how many (default 50)",
      NEEDS_INSTANCE, NULL, cmd_dead_list},
     {"dead", "show", "ID", "one dead letter with its entry", "", NEEDS_INSTANCE, NULL, cmd_dead_show},

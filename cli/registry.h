@@ -18,6 +18,7 @@ COMMAND_FUNCTION(cmd_table_explain);
 COMMAND_FUNCTION(cmd_events_list);
 COMMAND_FUNCTION(cmd_events_show);
 COMMAND_FUNCTION(cmd_events_check);
+COMMAND_FUNCTION(cmd_events_replay);
 COMMAND_FUNCTION(cmd_dead_list);
 COMMAND_FUNCTION(cmd_dead_show);
 COMMAND_FUNCTION(cmd_dead_retry);

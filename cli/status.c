@@ -133,7 +133,7 @@ static bool look_at_tables(struct instance *in, struct source_status *st, struct
 
 static void look_at_workers(struct instance *in, struct source_status *st)
 {
-    char words[600];
+    char words[sizeof(((struct err *)0)->msg)];
     uint64_t since;
     if (!in->live)
         return;

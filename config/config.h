@@ -45,6 +45,21 @@ struct source_config {
     uint64_t secrets_until_us; /* until then unsigned handshakes may bring further secrets; 0: only the first */
     uint64_t fingerprint; /* of manifest and columns: names the transform */
 };
+struct objects_config { /* staging.objects, but for a folder */
+    const char *bucket;             /* of s3://bucket/prefix; NULL: the store is a folder */
+    const char *prefix;             /* "" or ends with / */
+    const char *endpoint;           /* NULL: Amazon's */
+    const char *region;
+    unsigned style;                 /* enum objects_style, not STYLE_AUTO */
+    bool v2;                        /* signature: v2 */
+    bool gzip;                      /* compression: gzip, not zstd */
+    uint64_t compact_us;            /* small objects are joined when a table and day were quiet so long; 0: never */
+    bool archive;                   /* sealed segments of the journal go there, too */
+    struct secret_ref access_key, secret_key, session_token; /* at NULL: looked for where AWS' tools look */
+    const char *encryption, *encryption_key; /* server-side: "", AES256, aws:kms */
+    const char *ca_file;            /* or NULL: the system's */
+};
+enum objects_style { STYLE_AUTO, STYLE_PATH, STYLE_VIRTUAL };
 struct kafka_property { /* one setting of librdkafka */
     const char *name;
     const char *text;      /* NULL: what ref holds */
@@ -71,7 +86,8 @@ struct config {
     const char *public_url;
     struct source_config *sources;
     size_t n_sources;
-    const char *objects_dir; /* of staging.objects.url file://… */
+    const char *objects_dir; /* of staging.objects.url file://…; NULL: objects says where */
+    struct objects_config objects;
     uint64_t cut_bytes, cut_age_us;
     struct kafka_config kafka;
     bool ack_kafka; /* ack: kafka */

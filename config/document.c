@@ -72,7 +72,8 @@ static void add_form(struct buf *out, const struct key_row *k)
     static const char *const words[] = {
         [KEY_ADDRESS] = "host:port", [KEY_PATH] = "path", [KEY_SECRET] = "path", [KEY_URL] = "URL", [KEY_SIZE] = "size",
         [KEY_DURATION] = "duration", [KEY_NUMBER] = "number", [KEY_WORD] = "",
-        [KEY_BLOCKS] = "list of addresses and blocks (CIDR)", [KEY_TEXT] = "text", [KEY_PROPERTIES] = "map",
+        [KEY_BLOCKS] = "list of addresses and blocks (CIDR)", [KEY_REF] = "`{file: PATH}` or `{env: NAME}`", [KEY_TEXT] = "text",
+        [KEY_PROPERTIES] = "map",
     };
     buf_addz(out, words[k->type]);
     if (k->type == KEY_WORD) {

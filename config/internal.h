@@ -4,7 +4,9 @@
 #include "config/config.h"
 
 enum key_type {
-    KEY_ADDRESS, KEY_PATH, KEY_SECRET, KEY_URL, KEY_SIZE, KEY_DURATION, KEY_NUMBER, KEY_WORD, KEY_BLOCKS, KEY_TEXT, KEY_PROPERTIES
+    KEY_ADDRESS, KEY_PATH, KEY_SECRET, KEY_URL, KEY_SIZE, KEY_DURATION, KEY_NUMBER, KEY_WORD, KEY_BLOCKS,
+    KEY_REF, /* {file|env: …}, a secret */
+    KEY_TEXT, KEY_PROPERTIES
 };
 
 /* One key of the file outside of sources, a scalar, (KEY_BLOCKS) a list or (KEY_PROPERTIES) a map: parsed, checked and documented
@@ -15,7 +17,7 @@ struct key_row {
     size_t offset, width; /* the field of struct config; width 0: nothing is kept */
     const char *fallback; /* as it would stand in the file; "": not set */
     uint64_t least, most; /* of sizes, durations (microseconds) and numbers; most 0: not limited */
-    const char *words;    /* KEY_WORD: "a b c"; a bool field is true for the second */
+    const char *words;    /* KEY_WORD: "a b c"; a bool field is true for the second, a number is its place */
     const char *prose;
     bool idle;            /* checked and kept, but nothing in this version acts on it: config_warnings says so */
 };
@@ -52,6 +54,9 @@ bool config_is_variable(struct span name);
 /* "64MiB", "7d", "4096": as it would stand in the file. */
 void config_quantity(struct buf *out, enum key_type type, uint64_t v);
 
+/* objects.c. s3://bucket/prefix into c->objects; false after a message. What keys of staging.objects do not go together. */
+bool config_read_bucket(struct loading *l, const struct yaml_node *n, const char *text);
+void config_check_objects(struct loading *l, const struct yaml_node *objects);
 /* keys.c. The keys of config_keys that stand in the file, and the defaults of the others. */
 void config_read_keys(struct loading *l, const struct yaml_node *root);
 

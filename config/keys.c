@@ -29,9 +29,39 @@ const struct key_row config_keys[] = {
     {"ack", KEY_WORD, AT(ack_kafka), "journal", 0, 0, "journal kafka",
      "a 2xx is sent after the journal's fdatasync, or (`kafka`) once all in-sync replicas have the event's rows, too", false},
     {"staging.objects.url", KEY_URL, AT(objects_dir), "file://./data/staging", 0, 0, NULL,
-     "where staged objects go: file://folder", false},
+     "where staged objects go: file://folder or s3://bucket/prefix; see [staging.md](staging.md)", false},
+    {"staging.objects.endpoint", KEY_URL, AT(objects.endpoint), "", 0, 0, NULL,
+     "the address of the S3 store, such as https://minio.example.com:9000; Amazon's of the region, where left out", false},
+    {"staging.objects.region", KEY_TEXT, AT(objects.region), "", 0, 0, NULL,
+     "the bucket's region; where left out AWS_REGION, AWS_DEFAULT_REGION, us-east-1; another one that the store names is taken",
+     false},
+    {"staging.objects.style", KEY_WORD, AT(objects.style), "auto", 0, 0, "auto path virtual",
+     "whether the bucket stands in the path or in the host's name; auto: in the host's name at Amazon, in the path elsewhere",
+     false},
+    {"staging.objects.signature", KEY_WORD, AT(objects.v2), "v4", 0, 0, "v4 v2",
+     "how requests are signed; v2 for stores that know nothing newer: it has no session tokens", false},
+    {"staging.objects.access_key", KEY_REF, AT(objects.access_key), "", 0, 0, NULL,
+     "the access key; with neither it nor secret_key the credentials are looked for where AWS' tools look: environment, web "
+     "identity, ~/.aws/credentials, a container's endpoint", false},
+    {"staging.objects.secret_key", KEY_REF, AT(objects.secret_key), "", 0, 0, NULL, "its secret key", false},
+    {"staging.objects.session_token", KEY_REF, AT(objects.session_token), "", 0, 0, NULL,
+     "the session token of temporary keys; their files are read again when the store says that they are over", false},
+    {"staging.objects.encryption", KEY_TEXT, AT(objects.encryption), "", 0, 0, NULL,
+     "encryption by the store (x-amz-server-side-encryption): AES256 or aws:kms", false},
+    {"staging.objects.encryption_key", KEY_TEXT, AT(objects.encryption_key), "", 0, 0, NULL,
+     "with aws:kms: the id of the key, where it is not the account's own", false},
+    {"staging.objects.ca", KEY_PATH, AT(objects.ca_file), "", 0, 0, NULL,
+     "certificates that the store's TLS is checked against, PEM; the system's, where left out", false},
+    {"staging.objects.compression", KEY_WORD, AT(objects.gzip), "zstd", 0, 0, "zstd gzip",
+     "of objects that are written; both are read, by the object's name", false},
+    {"staging.objects.archive", KEY_WORD, AT(objects.archive), "false", 0, 0, "false true",
+     "sealed segments of the journal go to the objects before retention.raw removes them; `sluice events replay` reads them",
+     false},
+    {"staging.objects.compact", KEY_DURATION, AT(objects.compact_us), "0s", 0, 30 * DAY, NULL,
+     "small objects of a table and day that was quiet for so long are joined into one; 0s: never. Readers other than Sluice must "
+     "honour the manifest ([staging.md](staging.md))", false},
     {"staging.objects.cut_bytes", KEY_SIZE, AT(cut_bytes), "64MiB", KIB, 0, NULL,
-     "an object is cut when this much text is in it", false},
+     "an object is cut when this much text is in it, before compression", false},
     {"staging.objects.cut_age", KEY_DURATION, AT(cut_age_us), "60s", MS, DAY, NULL,
      "or when its oldest entry is this old", false},
     {"staging.kafka.brokers", KEY_TEXT, AT(kafka.brokers), "", 0, 0, NULL,
@@ -131,8 +161,10 @@ static void set_url(struct loading *l, const struct yaml_node *n, const struct k
     if (k->offset == offsetof(struct config, objects_dir)) {
         if (span_starts(s, SPAN_LIT("file://")) && s.n > 7)
             *at = config_path(l, span_skip(s, 7));
+        else if (span_starts(s, SPAN_LIT("s3://")))
+            (void)config_read_bucket(l, n, text);
         else
-            report_at(l->r, n, "'%s': this version stages to folders only; write file://./data/staging", shown);
+            report_at(l->r, n, "'%s' is no place for objects; write file://./data/staging or s3://bucket/prefix", shown);
     } else if (k->offset == offsetof(struct config, merge_db)) {
         if (span_starts(s, SPAN_LIT("sqlite:")) && s.n > 7)
             *at = config_path(l, span_skip(s, 7));
@@ -198,8 +230,12 @@ static void set_word(struct loading *l, const struct yaml_node *n, const struct 
             return;
         }
     }
-    if (n && config_word(l, n, words, &i) && k->width)
-        *(bool *)at = i == 1; /* where the key is left out: the first word */
+    if (!n || !config_word(l, n, words, &i) || !k->width)
+        return; /* where the key is left out: the first word */
+    if (k->width == sizeof(bool))
+        *(bool *)at = i == 1;
+    else
+        *(unsigned *)at = (unsigned)i;
 }
 
 static void set_key(struct loading *l, const struct yaml_node *n, const struct key_row *k, const char *text)
@@ -230,7 +266,8 @@ static void set_key(struct loading *l, const struct yaml_node *n, const struct k
     case KEY_TEXT:
         *(const char **)at = *text ? text : NULL;
         break;
-    case KEY_BLOCKS: /* a list: read_proxies */
+    case KEY_BLOCKS:     /* a list: read_proxies */
+    case KEY_REF:        /* a map: config_read_secret_ref */
     case KEY_PROPERTIES: /* a map: config_read_kafka */
         break;
     }
@@ -371,6 +408,12 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
         }
         if (k->type == KEY_PROPERTIES)
             continue;
+        if (k->type == KEY_REF) {
+            struct secret_ref *ref = (struct secret_ref *)(void *)((char *)c + k->offset);
+            if (n && config_read_secret_ref(l, n, ref) && ref->retire_at_us)
+                report_at(l->r, n, "retire_at is for what verifies: the list `secrets`");
+            continue;
+        }
         if (n && !config_scalar(l, n, &text))
             continue;
         if (n && !*text && *k->fallback) {
@@ -387,6 +430,7 @@ void config_read_keys(struct loading *l, const struct yaml_node *root)
         c->threads = cores < 1 ? 1 : cores > 4 ? 4 : (unsigned)cores;
     }
     check_admin(l, node_at(l, root, SPAN_LIT("admin.listen")));
+    config_check_objects(l, node_at(l, root, SPAN_LIT("staging.objects")));
     const struct yaml_node *cert = node_at(l, root, SPAN_LIT("tls.cert")), *key = node_at(l, root, SPAN_LIT("tls.key"));
     if (!c->tls_cert != !c->tls_key)
         report_at(l->r, cert ? cert : key, "tls needs both: {cert: FILE, key: FILE}");

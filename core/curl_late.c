@@ -17,9 +17,9 @@
 #undef curl_easy_getinfo
 
 #define FUNCTIONS(X) \
-    X(curl_global_init) X(curl_easy_init) X(curl_easy_cleanup) X(curl_easy_perform) X(curl_easy_setopt) X(curl_easy_getinfo) \
-    X(curl_easy_strerror) X(curl_free) X(curl_slist_append) X(curl_slist_free_all) X(curl_url) X(curl_url_cleanup) \
-    X(curl_url_get) X(curl_url_set)
+    X(curl_global_init) X(curl_easy_init) X(curl_easy_cleanup) X(curl_easy_reset) X(curl_easy_perform) X(curl_easy_setopt) \
+    X(curl_easy_getinfo) X(curl_easy_strerror) X(curl_free) X(curl_slist_append) X(curl_slist_free_all) X(curl_url) \
+    X(curl_url_cleanup) X(curl_url_get) X(curl_url_set)
 
 static struct {
 #define X(name) __typeof__(&name) name;
@@ -70,6 +70,11 @@ void curl_easy_cleanup(CURL *curl)
 {
     if (curl)
         lib.curl_easy_cleanup(curl);
+}
+
+void curl_easy_reset(CURL *curl)
+{
+    lib.curl_easy_reset(curl);
 }
 
 CURLcode curl_easy_perform(CURL *curl)

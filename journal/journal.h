@@ -76,6 +76,14 @@ void lane_count_forget(struct lane *l, uint64_t seq);
 /* Removes whole segments whose entries are all below seq and older than before_us. Never the newest segment. */
 bool lane_remove(struct lane *l, uint64_t seq, uint64_t before_us, struct err *err);
 
+/* The first segment that is closed for good and holds sequences from `seq` on. Only lane_remove takes it away. */
+struct sealed_segment {
+    uint64_t first, last;        /* sequences; last < first: it holds none */
+    uint64_t from_us, until_us;  /* its entries were received between */
+    char path[4352];
+};
+bool lane_sealed(const struct lane *l, uint64_t seq, struct sealed_segment *ret); /* false: there is none yet */
+
 struct journal_stats {
     uint64_t bytes, segments, damaged_entries_bytes, quarantined; /* damage found at open or by readers */
     uint64_t torn_bytes;                                          /* cut from tails at open */

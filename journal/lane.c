@@ -214,6 +214,24 @@ bool lane_append_wait(struct lane *l, const struct entry *e, uint64_t *ret_seq, 
     return true;
 }
 
+bool lane_sealed(const struct lane *cl, uint64_t seq, struct sealed_segment *ret)
+{
+    struct lane *l = (struct lane *)(uintptr_t)cl;
+    bool any = false;
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i + 1 < l->n_segments && !any; i++) {
+        const struct segment *s = &l->segments[i], *behind = s + 1;
+        any = behind->first > seq;
+        if (any)
+            *ret = (struct sealed_segment){.first = s->first, .last = behind->first - 1, .from_us = s->created_us,
+                                           .until_us = behind->created_us};
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (any)
+        lane_segment_path(l, ret->first, ret->path);
+    return any;
+}
+
 uint64_t lane_first(const struct lane *cl)
 {
     struct lane *l = (struct lane *)(uintptr_t)cl;

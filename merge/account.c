@@ -65,8 +65,9 @@ static bool look_begin(struct tables *t, struct state *s, struct look *l, struct
 
 struct adding {
     struct tables *tables;
+    struct state *state;
     sqlite3_stmt *find; /* NULL: the target does not exist yet */
-    uint64_t waiting, ahead, oldest_us;
+    uint64_t waiting, ahead, oldest_us, joined_us;
     bool ok;
     struct err *err;
 };
@@ -94,13 +95,38 @@ bool account_is_merged(struct tables *t, struct span object, bool *ret, struct e
     return ok;
 }
 
+static bool look_up(struct adding *a, struct span object, bool *ret)
+{
+    *ret = false;
+    a->ok = !a->find || find(a->tables, a->find, object, ret, a->err);
+    return a->ok;
+}
+
+/* A joined object waits only with its parts that were not merged. */
+static bool is_joined(struct span key)
+{
+    struct object_name n;
+    return object_name_parse(key, &n) && span_starts(n.lane, SPAN_LIT("joined-"));
+}
+
+static bool subtract_part(void *ctx, const struct staged_object *part)
+{
+    struct adding *a = ctx;
+    bool merged;
+    if (look_up(a, part->key, &merged) && merged)
+        a->waiting -= part->rows;
+    return a->ok;
+}
+
 static bool add_object(void *ctx, const struct staged_object *o)
 {
     struct adding *a = ctx;
-    bool merged = false;
-    a->ok = !a->find || find(a->tables, a->find, o->key, &merged, a->err);
-    if (!merged)
-        a->waiting += o->rows;
+    bool merged;
+    if (!look_up(a, o->key, &merged) || merged)
+        return a->ok;
+    a->waiting += o->rows;
+    if (is_joined(o->key))
+        a->ok = state_parts_each(a->state, o->key, subtract_part, a, a->err) && a->ok;
     return a->ok;
 }
 
@@ -108,26 +134,47 @@ static bool add_object(void *ctx, const struct staged_object *o)
 static bool add_unpublished(void *ctx, struct span key)
 {
     struct adding *a = ctx;
-    bool merged = false;
-    a->ok = !a->find || find(a->tables, a->find, key, &merged, a->err);
-    if (merged)
+    bool merged;
+    if (look_up(a, key, &merged) && merged)
         a->ahead += (uint64_t)sqlite3_column_int64(a->find, 0);
     return a->ok;
 }
 
+static void note_age(struct adding *a, uint64_t at_us)
+{
+    if (!a->oldest_us || at_us < a->oldest_us)
+        a->oldest_us = at_us;
+}
+
+static bool find_oldest_part(void *ctx, const struct staged_object *part)
+{
+    struct adding *a = ctx;
+    bool merged;
+    if (look_up(a, part->key, &merged) && !merged)
+        note_age(a, part->at_us ? part->at_us : a->joined_us);
+    return a->ok;
+}
+
+/* Objects come oldest first, a joined one as old as its oldest part. */
 static bool find_oldest(void *ctx, const struct staged_object *o)
 {
     struct adding *a = ctx;
-    bool merged = false;
-    a->ok = !a->find || find(a->tables, a->find, o->key, &merged, a->err);
-    if (a->ok && !merged)
-        a->oldest_us = o->at_us;
-    return a->ok && merged;
+    bool merged;
+    if (a->oldest_us && o->at_us >= a->oldest_us)
+        return false;
+    if (!look_up(a, o->key, &merged) || merged)
+        return a->ok;
+    a->joined_us = o->at_us;
+    if (is_joined(o->key))
+        a->ok = state_parts_each(a->state, o->key, find_oldest_part, a, a->err) && a->ok;
+    else
+        note_age(a, o->at_us);
+    return a->ok;
 }
 
 bool account_oldest(struct tables *t, struct state *s, struct span source, struct span table, uint64_t *ret_us, struct err *err)
 {
-    struct adding a = {.tables = t, .ok = true, .err = err};
+    struct adding a = {.tables = t, .state = s, .ok = true, .err = err};
     struct look look;
     if (!look_begin(t, s, &look, err))
         return false;
@@ -142,7 +189,7 @@ bool account_oldest(struct tables *t, struct state *s, struct span source, struc
 bool account_rows(struct tables *t, struct state *s, struct span source, uint64_t *ret_waiting, uint64_t *ret_merged,
                   struct err *err)
 {
-    struct adding a = {.tables = t, .ok = true, .err = err};
+    struct adding a = {.tables = t, .state = s, .ok = true, .err = err};
     struct look look;
     uint64_t merged = 0;
     if (!look_begin(t, s, &look, err))

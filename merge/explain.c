@@ -1,4 +1,5 @@
 /* explain: every state of one key that staging holds, with the verdict on each by the same rules as the registers. */
+#include "staging/manifest_live.h"
 #include "core/clock.h"
 #include "merge/account.h"
 #include "merge/cell.h"
@@ -170,15 +171,17 @@ static bool take_line(void *ctx, struct span line, struct err *err)
 struct object_list {
     struct explanation *x;
     struct store *store;
+    struct live live;
 };
 
 static bool take_object(void *ctx, const char *key)
 {
     struct object_list *l = ctx;
     struct explanation *x = l->x;
-    struct object_name name;
-    if (!object_name_parse(span_of(key), &name))
-        return true;
+    bool live;
+    x->failed = !live_see(&l->live, l->store, key, &live, x->err);
+    if (x->failed || !live)
+        return !x->failed;
     x->object = key;
     if (account_is_merged(x->t, span_of(key), &x->merged, x->err) && object_lines(l->store, key, take_line, x, x->err))
         return true;
@@ -271,8 +274,10 @@ bool tables_explain(struct tables *t, struct store *store, const struct source_c
     bool ok = n > 0 && (size_t)n < sizeof(prefix);
     if (!ok)
         (void)err_set(err, ERR_CONFIG, "the name of table %s of %s is too long", table->name, s->name);
+    live_init(&list.live);
     buf_init(&x.scratch, LINE_BYTES_MAX);
     ok = ok && read_key(&x, key, err) && store->ops->list(store, prefix, take_object, &list, err) && !x.failed;
+    live_release(&list.live);
     if (ok)
         judge_all(&x);
     for (size_t i = 0; ok && i < x.n; i++) {

@@ -4,6 +4,7 @@
  * merged). One that cannot be read is set aside, its transaction is rolled back, and the others of it are read again. */
 #include "core/clock.h"
 #include "merge/internal.h"
+#include "staging/manifest_live.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,6 +21,7 @@ struct table_pass {
     const struct table_rule *rule;
     struct err *err;
     bool failed, full;
+    struct live live;
 };
 
 /* ---- listing ---- */
@@ -38,12 +40,16 @@ static bool list_one(void *ctx, const char *key)
     struct table_pass *p = ctx;
     struct merger *m = p->m;
     struct object_name name;
-    bool merged;
+    bool merged, live;
     if (atomic_load(&m->stop)) {
         p->failed = !err_set(p->err, ERR_STOPPED, "the merge was asked to stop");
         return false;
     }
-    if (!object_name_parse(span_of(key), &name) || !span_eqz(name.source, p->source->name) ||
+    if (!live_see(&p->live, m->store, key, &live, p->err)) {
+        p->failed = true;
+        return false;
+    }
+    if (!live || !object_name_parse(span_of(key), &name) || !span_eqz(name.source, p->source->name) ||
         !span_eqz(name.table, p->rule->name) || is_bad(m, key))
         return true;
     if (!m->target->ops->is_merged(m->target, key, &merged, p->err)) {
@@ -143,6 +149,37 @@ static bool merge_line(void *ctx, struct span line, struct err *err)
     return true;
 }
 
+struct unmerged {
+    struct target *target;
+    struct err *err;
+    uint64_t rows, parts;
+    bool ok;
+};
+
+static bool add_unmerged(void *ctx, struct span part, uint64_t rows)
+{
+    struct unmerged *u = ctx;
+    char key[STORE_KEY_MAX + 1];
+    bool merged = false;
+    (void)snprintf(key, sizeof(key), "%.*s", SPAN_ARG(part));
+    u->ok = u->target->ops->is_merged(u->target, key, &merged, u->err);
+    u->rows += merged ? 0 : rows;
+    u->parts += !merged;
+    return u->ok;
+}
+
+/* Of a joined object those rows are new whose parts were not merged: the others the books have already. */
+static bool count_unmerged(struct table_pass *p, const char *key, struct unmerged *u)
+{
+    struct live l;
+    bool found = false;
+    *u = (struct unmerged){.target = p->m->target, .err = p->err, .ok = true};
+    live_init(&l);
+    bool ok = live_load(&l, p->m->store, key, p->err) && live_parts(&l, key, add_unmerged, u, &found, p->err) && u->ok;
+    live_release(&l);
+    return ok && (found || err_set(p->err, ERR_TRANSIENT, "%s is not in its manifest any more", key));
+}
+
 static bool merge_object(struct table_pass *p, const char *key, struct merge_counts *counts)
 {
     struct merger *m = p->m;
@@ -151,7 +188,12 @@ static bool merge_object(struct table_pass *p, const char *key, struct merge_cou
         return err_set(p->err, ERR_NOMEM, "out of memory to merge %s", key);
     o->p = p;
     buf_init(&o->scratch, LINE_BYTES_MAX);
-    bool ok = object_lines(m->store, key, merge_line, o, p->err);
+    struct unmerged u = {0};
+    bool joined = live_is_joined(key);
+    bool ok = !joined || count_unmerged(p, key, &u);
+    ok = ok && ((joined && !u.parts) || object_lines(m->store, key, merge_line, o, p->err));
+    if (ok && joined)
+        o->counts.rows = u.rows;
     if (ok) {
         struct merged_object done = {.object = key,
                                      .source = span_of(p->source->name),
@@ -298,7 +340,10 @@ static bool pass_one(struct merger *m, const struct source_config *s, const stru
                      struct merge_counts *counts, struct err *err)
 {
     struct table_pass p = {.m = m, .source = s, .rule = rule, .err = err};
-    if (pass_table(&p, counts))
+    live_init(&p.live);
+    bool ok = pass_table(&p, counts);
+    live_release(&p.live);
+    if (ok)
         return true;
     err_prefix(err, "merge of %s of %s", rule->name, s->name);
     if (err->cls != ERR_CONFIG)

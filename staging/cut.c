@@ -4,6 +4,7 @@
 #include "core/mem.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <zlib.h>
 #include <zstd.h>
 
 #define LEVEL 1
@@ -74,24 +75,52 @@ static bool start_object(struct cut *c, struct output *o, struct err *err)
     return c->store->ops->create(c->store, name, &o->writer, err);
 }
 
+static bool pack_zstd(struct cut *c, struct span block, struct err *err)
+{
+    size_t bound = ZSTD_compressBound(block.n);
+    if (!buf_reserve(&c->packed, bound))
+        return err_set(err, ERR_NOMEM, "out of memory to compress %zu bytes", block.n);
+    size_t n = ZSTD_compress2(c->zstd, c->packed.p, bound, block.p, block.n);
+    if (ZSTD_isError(n))
+        return err_set(err, ERR_BUG, "zstd: %s", ZSTD_getErrorName(n));
+    c->packed.n = n;
+    return true;
+}
+
+/* A gzip member: its head says neither time nor name, so that the same rows give the same bytes. */
+static bool pack_gzip(struct cut *c, struct span block, struct err *err)
+{
+    z_stream z = {0};
+    if (deflateInit2(&z, LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        return err_set(err, ERR_NOMEM, "out of memory for the compressor");
+    size_t bound = deflateBound(&z, (uLong)block.n);
+    bool ok = block.n <= UINT32_MAX && bound <= UINT32_MAX && buf_reserve(&c->packed, bound);
+    if (ok) {
+        z.next_in = (Bytef *)(uintptr_t)block.p;
+        z.avail_in = (uInt)block.n;
+        z.next_out = (Bytef *)c->packed.p;
+        z.avail_out = (uInt)bound;
+        ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
+        c->packed.n = z.total_out;
+    }
+    (void)deflateEnd(&z);
+    return ok || err_set(err, ERR_NOMEM, "out of memory to compress %zu bytes", block.n);
+}
+
 static bool flush_block(struct cut *c, struct output *o, struct err *err)
 {
-    size_t bound = ZSTD_compressBound(o->block.n);
     if (!o->block.n)
         return true;
     if (!o->writer && !start_object(c, o, err))
         return false;
     buf_clear(&c->packed);
-    if (!buf_reserve(&c->packed, bound))
-        return err_set(err, ERR_NOMEM, "out of memory to compress %zu bytes", o->block.n);
-    size_t n = ZSTD_compress2(c->zstd, c->packed.p, bound, o->block.p, o->block.n);
-    if (ZSTD_isError(n))
-        return err_set(err, ERR_BUG, "zstd: %s", ZSTD_getErrorName(n));
-    if (!c->store->ops->write(o->writer, (struct span){c->packed.p, n}, err))
+    if (!(c->gzip ? pack_gzip : pack_zstd)(c, buf_span(&o->block), err) || !c->store->ops->write(o->writer, buf_span(&c->packed),
+                                                                                                 err))
         return false;
-    o->bytes += n;
-    if (o->bytes > c->largest)
-        c->largest = o->bytes;
+    o->bytes += c->packed.n;
+    o->text += o->block.n;
+    if (o->text > c->largest)
+        c->largest = o->text;
     if (o->block.cap > 4 * BLOCK_BYTES) /* one row was huge; the share of an output stays small */
         buf_release(&o->block);
     buf_clear(&o->block);
@@ -141,6 +170,17 @@ static bool take_row(void *ctx, const struct row *row, struct err *err)
         return err_set(err, ERR_NOMEM, "out of memory for a row of %zu bytes", row->row.n);
     o->rows++;
     return o->block.n < BLOCK_BYTES || flush_block(k->cut, o, err);
+}
+
+bool cut_lines(struct cut *c, const struct staged_source *source, const char *table, const char *date, struct span lines,
+               uint64_t rows, struct err *err)
+{
+    struct output *o = find_output(c, source, table, date);
+    buf_adds(&o->block, lines);
+    if (!buf_ok(&o->block))
+        return err_set(err, ERR_NOMEM, "out of memory for %zu bytes of rows", lines.n);
+    o->rows += rows;
+    return o->block.n < BLOCK_BYTES || flush_block(c, o, err);
 }
 
 static size_t keep_text(struct cut *c, struct span s)
@@ -281,6 +321,7 @@ bool cut_seal(struct cut *c, uint64_t first, uint64_t last, struct err *err)
             .transform = span_of(o->source->fingerprint),
             .first = first,
             .last = last,
+            .gzip = c->gzip,
         };
         object_name_write(&key, &n);
         free(o->key);

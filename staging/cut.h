@@ -1,8 +1,8 @@
 /* cut: what a range of entries has become so far: objects being written, dead letters, ignored entries, counts.
  * Private to staging.
  *
- * Each (source, table, date) has an output: rows gather in a block, a full block becomes one zstd frame in the provisional
- * object, so an object is a row of frames. One compressor serves all outputs.
+ * Each (source, table, date) has an output: rows gather in a block, a full block becomes one zstd frame (or gzip member) in the
+ * provisional object, so an object is a row of frames. One compressor serves all outputs.
  * Threads: one thread. Life: cut_new -> (cut_entry* -> cut_seal -> cut_commit | cut_clear)* -> cut_free.
  * Borrows the sources (for output names) from cut_entry on until cut_clear. */
 #pragma once
@@ -26,6 +26,7 @@ struct output {
     char date[CLOCK_TEXT_MAX];
     struct buf block;
     uint64_t rows, bytes; /* of the whole object; bytes as compressed so far */
+    uint64_t text;        /* bytes before compression, without the block */
     struct store_writer *writer;
     char *key;          /* once sealed */
 };
@@ -43,11 +44,12 @@ struct cut {
     const struct io *io;
     const char *node, *lane; /* as object names say them */
     void *zstd;
+    bool gzip; /* instead; set before the first entry */
     struct buf packed;
     struct output *outputs;
     size_t n_outputs, outputs_cap;
     size_t last_output; /* the one used last */
-    uint64_t largest;   /* bytes of the largest output */
+    uint64_t largest;   /* text of the largest output */
     struct buf text, letters, tallies; /* NUL-ended texts, struct letter, struct tally */
     struct buf ignored;                /* LEB128 distances between ignored sequences, from `first` */
     uint64_t ignored_last;
@@ -62,6 +64,9 @@ void cut_clear(struct cut *c); /* gives up what is open; nothing of it stays in 
 /* Runs the entry through the source's transform into the cut. source NULL: not configured, a dead letter. */
 bool cut_entry(struct cut *c, const struct staged_source *source, const struct entry *e, uint64_t now_us,
                struct transform_result *ret, struct err *err);
+/* Whole lines that are rows already, into one output. */
+bool cut_lines(struct cut *c, const struct staged_source *source, const char *table, const char *date, struct span lines,
+               uint64_t rows, struct err *err);
 /* Finishes the objects and gives each its key over first..last. */
 bool cut_seal(struct cut *c, uint64_t first, uint64_t last, struct err *err);
 /* Publishes them. */

@@ -19,7 +19,11 @@ struct lane_work {
     uint64_t retry_us;     /* monotonic: not before, after a failure */
     unsigned failures;     /* in a row */
     atomic_bool cut_now;
+    uint64_t archived;     /* the lowest sequence that is not archived; 0: not loaded */
 };
+
+/* What may not get on, by itself: the lanes by their numbers, and what works behind them. */
+enum { TROUBLE_ARCHIVE = LANE_COUNT, TROUBLE_COMPACT, TROUBLES };
 
 struct stager {
     struct stager_opts o;
@@ -28,12 +32,15 @@ struct stager {
     struct staged_source unknown;
     struct lane_work lanes[LANE_COUNT];
     bool hurries; /* works as other threads do */
+    uint64_t compact_us;  /* monotonic: when it is looked for objects to join */
+    bool joins_whole;     /* no crash left one half done */
+    uint64_t archive_us;  /* monotonic: not before, after a failure */
     uint64_t cleaned_us, looked_us; /* monotonic: when it was cleaned, and looked at whether it is nearly full */
     pthread_mutex_t work; /* everything above: a step, a drain, a retry */
     atomic_bool stop;
     pthread_mutex_t lock; /* trouble; taken alone or within `work` */
-    struct err trouble[LANE_COUNT];
-    uint64_t trouble_us[LANE_COUNT];
+    struct err trouble[TROUBLES];
+    uint64_t trouble_us[TROUBLES];
 };
 
 /* NULL: no such source in the configuration. */

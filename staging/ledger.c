@@ -174,14 +174,36 @@ bool ledger_replayed(struct state *s, const struct cut *c, struct span source, s
     return state_tx_begin(s, &own, err) && state_tx_end(s, own, replayed(s, c, source, entry, now_us, err), err);
 }
 
+static bool replayed_range(struct state *s, const struct cut *c, uint64_t now_us, struct err *err)
+{
+    if (!publish_objects(s, c, c->first, now_us, err))
+        return false;
+    for (size_t i = 0; i < cut_tallies(c); i++) {
+        const struct tally *t = (const struct tally *)(const void *)c->tallies.p + i;
+        struct books rows = {.rows_staged = t->counts.rows_staged}; /* the entries were counted when they came */
+        if (!books_sum(s, span_of(c->text.p + t->source), &rows, err))
+            return false;
+    }
+    return true;
+}
+
+bool ledger_replayed_range(struct state *s, const struct cut *c, uint64_t now_us, struct err *err)
+{
+    bool own;
+    return state_tx_begin(s, &own, err) && state_tx_end(s, own, replayed_range(s, c, now_us, err), err);
+}
+
 bool ledger_forget(struct state *s, const char *lane, uint64_t first, uint64_t before_us, struct err *err)
 {
     bool own;
     if (!state_tx_begin(s, &own, err))
         return false;
     bool ok = db_run(&s->db, err,
-                     "DELETE FROM objects WHERE lane IN (?1, 'replay-' || ?1) AND last < ?2 AND at_us < ?3 AND published = 1",
+                     "DELETE FROM objects WHERE (lane IN (?1, 'joined-' || ?1) OR lane GLOB 'replay-' || ?1 || '*')"
+                     " AND last < ?2 AND at_us < ?3 AND published IN (1, 4)",
                      "suu", lane, first, before_us) &&
+              db_run(&s->db, err, "DELETE FROM joins WHERE at_us < ? AND object NOT IN (SELECT key FROM objects)", "u",
+                     before_us) &&
               db_run(&s->db, err, "DELETE FROM ignored WHERE lane = ? AND last < ?", "su", lane, first);
     return state_tx_end(s, own, ok, err);
 }

@@ -22,5 +22,7 @@ bool ledger_publish(struct state *s, const struct cut *c, uint64_t first, uint64
 /* A replay of one entry: its dead letters are replaced, the books corrected. `entry` is its id. */
 bool ledger_replayed(struct state *s, const struct cut *c, struct span source, struct span entry, uint64_t now_us,
                      struct err *err);
+/* A replay of many entries: their rows are counted; dead letters stay as they are. */
+bool ledger_replayed_range(struct state *s, const struct cut *c, uint64_t now_us, struct err *err);
 /* Forgets objects and ignored entries of the lane whose entries are below `first` and old. */
 bool ledger_forget(struct state *s, const char *lane, uint64_t first, uint64_t before_us, struct err *err);

@@ -1,15 +1,18 @@
 /* Names and lines of staged objects. */
 #include "staging/store.h"
 #include <stdlib.h>
+#include <zlib.h>
 #include <zstd.h>
 
-#define SUFFIX ".ndjson.zst"
+#define OUT_BYTES ((size_t)128 << 10)
+
+static const char *const suffixes[] = {".ndjson.zst", ".ndjson.gz"}; /* [gzip] */
 
 void object_name_write(struct buf *out, const struct object_name *n)
 {
-    buf_addf(out, "%.*s/%.*s/dt=%.*s/%.*s.%.*s.%020llu-%020llu.%.*s" SUFFIX, SPAN_ARG(n->source), SPAN_ARG(n->table),
+    buf_addf(out, "%.*s/%.*s/dt=%.*s/%.*s.%.*s.%020llu-%020llu.%.*s%s", SPAN_ARG(n->source), SPAN_ARG(n->table),
              SPAN_ARG(n->date), SPAN_ARG(n->node), SPAN_ARG(n->lane), (unsigned long long)n->first,
-             (unsigned long long)n->last, SPAN_ARG(n->transform));
+             (unsigned long long)n->last, SPAN_ARG(n->transform), suffixes[n->gzip]);
 }
 
 /* Cuts what follows the last `c` off *s. */
@@ -40,6 +43,15 @@ static bool seq_of(struct span s, uint64_t *ret)
     return true;
 }
 
+static bool cut_suffix(struct span *file, bool gzip)
+{
+    size_t n = strlen(suffixes[gzip]);
+    if (file->n < n || memcmp(file->p + file->n - n, suffixes[gzip], n) != 0)
+        return false;
+    file->n -= n;
+    return true;
+}
+
 bool object_name_parse(struct span key, struct object_name *ret)
 {
     struct object_name n;
@@ -50,11 +62,9 @@ bool object_name_parse(struct span key, struct object_name *ret)
     if (!file.p || !span_starts(n.date, SPAN_LIT("dt=")) || n.date.n != strlen("dt=2026-01-01") || !n.source.n || !n.table.n)
         return false;
     n.date = span_skip(n.date, 3);
-    size_t suffix = strlen(SUFFIX);
-    if (file.n < suffix || memcmp(file.p + file.n - suffix, SUFFIX, suffix) != 0)
-        return false;
-    file.n -= suffix;
-    if (!cut_last(&file, '.', &n.transform) || !cut_last(&file, '.', &range) || !cut_last(&file, '.', &n.lane))
+    n.gzip = cut_suffix(&file, true);
+    if ((!n.gzip && !cut_suffix(&file, false)) || !cut_last(&file, '.', &n.transform) || !cut_last(&file, '.', &range) ||
+        !cut_last(&file, '.', &n.lane))
         return false;
     n.node = file;
     struct span first = span_cut(range, '-', &last);
@@ -64,27 +74,121 @@ bool object_name_parse(struct span key, struct object_name *ret)
     return true;
 }
 
+struct unpacking {
+    const char *key;
+    bool (*piece)(void *ctx, struct span bytes, struct err *err);
+    void *ctx;
+    struct err *err;
+    ZSTD_DCtx *dctx;
+    z_stream *gzip; /* the one, or the other */
+    char *out;
+    bool failed;
+    bool open; /* within a frame or member */
+};
+
+static bool damaged(struct unpacking *u, const char *why)
+{
+    u->failed = !err_set(u->err, ERR_INPUT, "%s is damaged: %s", u->key, why);
+    return false;
+}
+
+static bool give(struct unpacking *u, size_t n)
+{
+    u->failed = !u->piece(u->ctx, (struct span){u->out, n}, u->err);
+    return !u->failed;
+}
+
+static bool zstd_piece(void *ctx, struct span bytes)
+{
+    struct unpacking *u = ctx;
+    ZSTD_inBuffer in = {bytes.p, bytes.n, 0};
+    bool full = false;
+    while (in.pos < in.size || full) {
+        ZSTD_outBuffer out = {u->out, OUT_BYTES, 0};
+        size_t rc = ZSTD_decompressStream(u->dctx, &out, &in);
+        if (ZSTD_isError(rc))
+            return damaged(u, ZSTD_getErrorName(rc));
+        u->open = rc != 0;
+        full = out.pos == out.size && rc != 0;
+        if (!give(u, out.pos))
+            return false;
+    }
+    return true;
+}
+
+static bool gzip_piece(void *ctx, struct span bytes)
+{
+    struct unpacking *u = ctx;
+    z_stream *z = u->gzip;
+    bool full = false;
+    z->next_in = (Bytef *)(uintptr_t)bytes.p;
+    z->avail_in = (uInt)bytes.n; /* of a store's piece */
+    while (z->avail_in || full) {
+        z->next_out = (Bytef *)u->out;
+        z->avail_out = (uInt)OUT_BYTES;
+        int rc = inflate(z, Z_NO_FLUSH);
+        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
+            return damaged(u, z->msg ? z->msg : "no gzip");
+        u->open = rc != Z_STREAM_END;
+        full = !z->avail_out && u->open;
+        if (!give(u, OUT_BYTES - z->avail_out))
+            return false;
+        if (!u->open && inflateReset(z) != Z_OK) /* another member may follow */
+            return damaged(u, "no gzip");
+    }
+    return true;
+}
+
+static bool ends_with(const char *key, const char *suffix)
+{
+    size_t n = strlen(key), m = strlen(suffix);
+    return n >= m && strcmp(key + n - m, suffix) == 0;
+}
+
+bool object_bytes(struct store *s, const char *key, bool (*piece)(void *ctx, struct span bytes, struct err *err), void *ctx,
+                  struct err *err)
+{
+    struct unpacking u = {.key = key, .piece = piece, .ctx = ctx, .err = err};
+    z_stream gzip = {0};
+    bool gz = ends_with(key, ".gz");
+    u.out = malloc(OUT_BYTES);
+    if (!gz)
+        u.dctx = ZSTD_createDCtx();
+    else if (inflateInit2(&gzip, 15 + 16) == Z_OK)
+        u.gzip = &gzip;
+    bool ok = (u.dctx || u.gzip) && u.out;
+    if (!ok)
+        (void)err_set(err, ERR_NOMEM, "out of memory to read %s", key);
+    ok = ok && s->ops->read(s, key, gz ? gzip_piece : zstd_piece, &u, err) && !u.failed;
+    if (ok && u.open)
+        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a block", key);
+    ZSTD_freeDCtx(u.dctx);
+    if (u.gzip)
+        (void)inflateEnd(u.gzip);
+    free(u.out);
+    return ok;
+}
+
 struct lines {
     const char *key;
     bool (*line)(void *ctx, struct span line, struct err *err);
     void *ctx;
-    struct err *err;
-    ZSTD_DCtx *dctx;
-    char *out;
-    size_t out_n;
     struct buf partial; /* the beginning of a line */
-    bool failed;
-    size_t left; /* what zstd still expects: 0 at the end of a frame */
 };
 
-static bool give_lines(struct lines *l, struct span s)
+static bool too_long(const struct lines *l, struct err *err)
 {
+    return err_set(err, ERR_INPUT, "%s: a line is longer than %zu bytes", l->key, LINE_BYTES_MAX);
+}
+
+static bool give_lines(void *ctx, struct span s, struct err *err)
+{
+    struct lines *l = ctx;
     while (s.n) {
         const char *end = memchr(s.p, '\n', s.n);
         if (!end) {
             buf_adds(&l->partial, s);
-            return buf_ok(&l->partial) ||
-                   err_set(l->err, ERR_INPUT, "%s: a line is longer than %zu bytes", l->key, LINE_BYTES_MAX);
+            return buf_ok(&l->partial) || too_long(l, err);
         }
         struct span one = {s.p, (size_t)(end - s.p)};
         s = span_skip(s, one.n + 1);
@@ -93,32 +197,10 @@ static bool give_lines(struct lines *l, struct span s)
             one = buf_span(&l->partial);
         }
         if (!buf_ok(&l->partial))
-            return err_set(l->err, ERR_INPUT, "%s: a line is longer than %zu bytes", l->key, LINE_BYTES_MAX);
-        if (!l->line(l->ctx, one, l->err))
+            return too_long(l, err);
+        if (!l->line(l->ctx, one, err))
             return false;
         buf_clear(&l->partial);
-    }
-    return true;
-}
-
-static bool decompress_piece(void *ctx, struct span bytes)
-{
-    struct lines *l = ctx;
-    ZSTD_inBuffer in = {bytes.p, bytes.n, 0};
-    bool full = false;
-    while (in.pos < in.size || full) {
-        ZSTD_outBuffer out = {l->out, l->out_n, 0};
-        size_t rc = ZSTD_decompressStream(l->dctx, &out, &in);
-        if (ZSTD_isError(rc)) {
-            l->failed = !err_set(l->err, ERR_INPUT, "%s is damaged: %s", l->key, ZSTD_getErrorName(rc));
-            return false;
-        }
-        l->left = rc;
-        full = out.pos == out.size && rc != 0;
-        if (!give_lines(l, (struct span){l->out, out.pos})) {
-            l->failed = true;
-            return false;
-        }
     }
     return true;
 }
@@ -126,18 +208,11 @@ static bool decompress_piece(void *ctx, struct span bytes)
 bool object_lines(struct store *s, const char *key, bool (*line)(void *ctx, struct span line, struct err *err), void *ctx,
                   struct err *err)
 {
-    struct lines l = {.key = key, .line = line, .ctx = ctx, .err = err, .out_n = ZSTD_DStreamOutSize()};
-    l.dctx = ZSTD_createDCtx();
-    l.out = malloc(l.out_n);
+    struct lines l = {.key = key, .line = line, .ctx = ctx};
     buf_init(&l.partial, LINE_BYTES_MAX);
-    bool ok = l.dctx && l.out;
-    if (!ok)
-        (void)err_set(err, ERR_NOMEM, "out of memory to read %s", key);
-    ok = ok && s->ops->read(s, key, decompress_piece, &l, err) && !l.failed;
-    if (ok && (l.left || l.partial.n))
-        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a %s", key, l.left ? "block" : "line");
-    ZSTD_freeDCtx(l.dctx);
-    free(l.out);
+    bool ok = object_bytes(s, key, give_lines, &l, err);
+    if (ok && l.partial.n)
+        ok = err_set(err, ERR_INPUT, "%s is damaged: it ends in the middle of a line", key);
     buf_release(&l.partial);
     return ok;
 }

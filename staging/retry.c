@@ -88,6 +88,7 @@ static bool retry_entry(struct stager *s, const struct staged_source *source, co
     if (!c)
         return false;
     c->replay = true;
+    c->gzip = s->o.config->objects.gzip;
     bool own = false;
     bool ok = cut_entry(c, source, e, stager_now(s), &result, err) && stager_store_cut(s, c, e->seq, e->seq, err) &&
               state_tx_begin(&s->state, &own, err);

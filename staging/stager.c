@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "core/mem.h"
 #include "core/thread.h"
+#include "staging/archive.h"
+#include "staging/compact.h"
 #include "staging/internal.h"
 #include "staging/pages.h"
 #include "staging/sinks.h"
@@ -26,6 +28,7 @@
 #define CLEAN_US (UINT64_C(60) * 1000000)
 #define BEHIND UINT64_C(20000) /* entries */
 #define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
+#define COMPACT_US (UINT64_C(30) * 1000000)
 #define WAIT_US (UINT64_C(100) * 1000)
 #define BACKOFF_MIN_US (UINT64_C(200) * 1000)
 #define BACKOFF_MAX_US (UINT64_C(10) * 1000000)
@@ -80,6 +83,8 @@ bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *er
         w->name = lane_name(i);
         w->cut = cut_new(o->store, journal_node(o->journal), w->name, err);
         ok = w->cut != NULL;
+        if (ok)
+            w->cut->gzip = o->config->objects.gzip;
     }
     if (!ok)
         stager_free(&s);
@@ -105,34 +110,6 @@ void stager_free(struct stager **sp)
     pthread_mutex_destroy(&s->lock);
     free(s);
     *sp = NULL;
-}
-
-/* ---- objects of dead processes ---- */
-struct sweep {
-    struct stager *s;
-    struct buf keys; /* NUL-ended */
-};
-
-static bool sweep_one(void *ctx, const char *key)
-{
-    struct sweep *w = ctx;
-    const char *node = journal_node(w->s->o.journal);
-    const char *name = key + strlen(STORE_PROVISIONAL);
-    size_t n = strlen(node);
-    if (strncmp(name, node, n) == 0 && name[n] == '.')
-        buf_add(&w->keys, key, strlen(key) + 1);
-    return true;
-}
-
-/* Called before anything is written, so every provisional object of this node is a left-over. */
-static bool sweep(struct stager *s, struct err *err)
-{
-    struct sweep w = {.s = s};
-    bool ok = s->o.store->ops->list(s->o.store, STORE_PROVISIONAL, sweep_one, &w, err);
-    for (size_t i = 0; ok && i < w.keys.n; i += strlen(w.keys.p + i) + 1)
-        ok = s->o.store->ops->remove(s->o.store, w.keys.p + i, err);
-    buf_release(&w.keys);
-    return ok;
 }
 
 /* ---- one lane ---- */
@@ -288,7 +265,7 @@ bool stager_drain(struct stager *s, struct err *err)
 }
 
 /* ---- following ---- */
-static void set_trouble(struct stager *s, enum lane_id i, const struct err *err)
+static void set_trouble(struct stager *s, unsigned i, const struct err *err)
 {
     pthread_mutex_lock(&s->lock);
     if (!err)
@@ -304,7 +281,7 @@ bool stager_trouble(struct stager *s, char *ret_words, size_t n, uint64_t *ret_s
 {
     bool any = false;
     pthread_mutex_lock(&s->lock);
-    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
+    for (unsigned i = 0; i < TROUBLES; i++) {
         if (!s->trouble_us[i] || (any && s->trouble_us[i] >= *ret_since_us))
             continue;
         any = true;
@@ -364,6 +341,8 @@ static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age,
         return false;
     uint64_t upto = events && counted + 1 < floor ? counted + 1 : floor;
     lane_count_forget(w->lane, upto);
+    if (s->o.config->objects.archive && w->archived < upto)
+        upto = w->archived;
     return lane_remove(w->lane, upto, now - keep, err) &&
            ledger_forget(&s->state, w->name, lane_first(w->lane), now < OBJECTS_KEPT_US ? 0 : now - OBJECTS_KEPT_US, err);
 }
@@ -377,6 +356,49 @@ static void set_pace(struct stager *s, bool press)
     if (hurry != s->hurries)
         thread_background(!hurry);
     s->hurries = hurry;
+}
+
+/* One segment of each lane at a time, so that staging goes on between. *ret_worked is only ever set. */
+static void archive(struct stager *s, bool *ret_worked)
+{
+    struct err err;
+    bool ok = true;
+    if (!s->o.config->objects.archive || monotonic(s) < s->archive_us)
+        return;
+    pthread_mutex_lock(&s->work);
+    for (enum lane_id i = 0; ok && i < LANE_COUNT; i++) {
+        struct lane_work *w = &s->lanes[i];
+        struct archiving a = {.store = s->o.store, .state = &s->state, .node = journal_node(s->o.journal), .lane = w->lane,
+                              .name = w->name, .next = &w->archived};
+        bool any = false;
+        ok = archive_next(&a, &any, &err);
+        *ret_worked |= any;
+    }
+    pthread_mutex_unlock(&s->work);
+    if (!ok) {
+        s->archive_us = monotonic(s) + BACKOFF_MAX_US;
+        (void)err_prefix(&err, "the archive");
+    }
+    set_trouble(s, TROUBLE_ARCHIVE, ok ? NULL : &err);
+}
+
+static void compact(struct stager *s, bool *ret_worked)
+{
+    struct err err;
+    uint64_t quiet = s->o.config->objects.compact_us;
+    bool worked = false;
+    if ((!quiet && s->joins_whole) || monotonic(s) < s->compact_us)
+        return;
+    pthread_mutex_lock(&s->work);
+    bool ok = compact_step(s, &worked, &err);
+    pthread_mutex_unlock(&s->work);
+    if (!ok)
+        (void)err_prefix(&err, "joining small objects");
+    set_trouble(s, TROUBLE_COMPACT, ok ? NULL : &err);
+    s->joins_whole = ok && !worked;
+    if (!worked)
+        s->compact_us = monotonic(s) + (quiet && quiet / 4 < COMPACT_US ? quiet / 4 : COMPACT_US);
+    *ret_worked |= worked;
 }
 
 static void clean(struct stager *s)
@@ -412,7 +434,8 @@ void stager_run(struct stager *s)
     while (!atomic_load(&s->stop)) {
         bool worked = false;
         if (!swept) {
-            swept = sweep(s, &err);
+            /* Before anything is written: every provisional object of this node is a left-over. */
+            swept = s->o.store->ops->sweep(s->o.store, journal_node(s->o.journal), &err);
             if (!swept) {
                 set_trouble(s, LANE_EVENTS, &err);
                 s->o.io->world->sleep_us(s->o.io, BACKOFF_MIN_US);
@@ -421,6 +444,8 @@ void stager_run(struct stager *s)
         }
         for (enum lane_id i = 0; i < LANE_COUNT; i++)
             worked |= follow_lane(s, i);
+        archive(s, &worked);
+        compact(s, &worked);
         clean(s);
         struct lane_work *w = &s->lanes[LANE_EVENTS];
         /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. */
@@ -443,6 +468,8 @@ void stager_run(struct stager *s)
 void stager_stop(struct stager *s)
 {
     atomic_store(&s->stop, true);
+    if (s->o.store->ops->stop)
+        s->o.store->ops->stop(s->o.store);
 }
 
 void stager_cut_now(struct stager *s)

@@ -1,7 +1,7 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -11,7 +11,7 @@ static const char schema[] =
     "CREATE TABLE cuts(lane TEXT NOT NULL PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE objects(key TEXT NOT NULL PRIMARY KEY, source TEXT NOT NULL, tbl TEXT NOT NULL, lane TEXT NOT NULL,"
     "  first INTEGER NOT NULL, last INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    "  at_us INTEGER NOT NULL, published INTEGER NOT NULL) WITHOUT ROWID;" /* 0, 1, 2: ledger.h */
+    "  at_us INTEGER NOT NULL, published INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX objects_by_lane ON objects(lane, first);"
     "CREATE INDEX objects_by_time ON objects(source, tbl, at_us);"
     "CREATE TABLE ignored(lane TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, seqs BLOB NOT NULL,"
@@ -56,6 +56,14 @@ static const char *const steps[SCHEMA_VERSION] = {
     "CREATE TABLE resend(id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, entry TEXT NOT NULL, lane TEXT NOT NULL,"
     "  seq INTEGER NOT NULL);"
     "PRAGMA user_version = 3;",
+    /* objects may be parts of joined ones: published 3 and 4 (compact.h), which account has no need of */
+    "CREATE TABLE joins(part TEXT NOT NULL PRIMARY KEY, object TEXT NOT NULL, rows INTEGER NOT NULL, at_us INTEGER NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE INDEX joins_by_object ON joins(object);"
+    "DROP INDEX objects_unpublished;"
+    "CREATE INDEX objects_unpublished ON objects(source) WHERE published IN (0, 2);"
+    "CREATE INDEX objects_retired ON objects(source) WHERE published = 3;"
+    "PRAGMA user_version = 4;",
 };
 
 static bool make_schema(struct state *s, struct err *err)

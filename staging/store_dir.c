@@ -1,5 +1,6 @@
 /* A directory as the object store. An object is written to <dir>/.provisional/<name>, synced, renamed to its key, and the
  * key's directory is synced; directories made on the way are made durable once, then remembered. */
+#include "core/codec.h"
 #include "core/mem.h"
 #include "staging/store.h"
 #include <errno.h>
@@ -7,9 +8,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define READ_BYTES ((size_t)256 << 10)
 #define LEVELS_MAX 16
+#define SMALL_BYTES_MAX ((size_t)16 << 20)
 #define KNOWN_MAX 128
 
 struct dir_store {
@@ -34,14 +38,6 @@ static bool failed(struct err *err, enum err_class cls, int rc, const char *what
 {
     errno = -rc;
     return err_sys(err, cls, "%s %s", what, path);
-}
-
-bool store_key_valid(const char *key)
-{
-    size_t n = strlen(key);
-    if (!n || n > STORE_KEY_MAX || key[0] == '/' || key[n - 1] == '/' || strstr(key, "//") || strstr(key, ".."))
-        return false;
-    return strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._=-/") == n;
 }
 
 static struct dir_store *dir_of(struct store *s)
@@ -323,7 +319,7 @@ static bool open_level(struct listing *l, size_t key_n, struct err *err)
         size_t at;
         memcpy(&at, v->at.p + i * sizeof(at), sizeof(at));
         char *name = v->text.p + at;
-        if (has_suffix(name, ".zst") || key_n + strlen(name) >= STORE_KEY_MAX)
+        if (has_suffix(name, ".zst") || has_suffix(name, ".gz") || key_n + strlen(name) >= STORE_KEY_MAX)
             continue;
         memcpy(l->key + key_n, name, strlen(name) + 1);
         char *path = path_of(l->d, l->key);
@@ -413,7 +409,85 @@ static bool dir_read(struct store *s, const char *key, bool (*piece)(void *ctx, 
     return ok;
 }
 
-static const struct store_ops dir_ops = {dir_create, dir_write, dir_commit, dir_abort, dir_remove, dir_list, dir_read};
+static bool dir_load(struct store *s, const char *key, struct buf *out, char ret_tag[STORE_TAG_MAX], struct err *err)
+{
+    char *path = path_of(dir_of(s), key), *bytes = NULL;
+    size_t n = 0;
+    ret_tag[0] = '\0';
+    int fd = path ? s->io->file->open(s->io, path, O_RDONLY | O_CLOEXEC, 0) : -ENOMEM;
+    if (fd >= 0)
+        (void)s->io->file->close(s->io, fd);
+    bool ok = fd == -ENOENT;
+    if (fd < 0 && !ok)
+        (void)failed(err, ERR_INPUT, fd, "cannot read", path ? path : key);
+    if (fd >= 0 && io_read_file(s->io, path, SMALL_BYTES_MAX, &bytes, &n, err)) {
+        buf_add(out, bytes, n);
+        ok = buf_ok(out) || err_set(err, ERR_NOMEM, "out of memory for %s", key);
+        (void)snprintf(ret_tag, STORE_TAG_MAX, "%016llx", (unsigned long long)hash64((struct span){bytes, n}));
+    }
+    free(bytes);
+    free(path);
+    return ok;
+}
+
+/* By a rename under a lock that the folder's users share. */
+static bool dir_swap(struct store *s, const char *key, const char *tag, struct span bytes, bool *ret_swapped, struct err *err)
+{
+    struct dir_store *d = dir_of(s);
+    struct buf now = {0};
+    char found[STORE_TAG_MAX], *lock = path_of(d, ".lock"), *path = path_of(d, key);
+    int fd = lock && path ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0640) : -1;
+    bool ok = fd >= 0 && flock(fd, LOCK_EX) == 0;
+    if (!ok)
+        (void)err_sys(err, ERR_DURABLE, "cannot lock %s", lock ? lock : d->dir);
+    ok = ok && dir_load(s, key, &now, found, err);
+    *ret_swapped = ok && strcmp(found, tag) == 0;
+    if (*ret_swapped)
+        ok = make_dir(d, path, strrchr(path, '/'), err) && io_write_file_atomic(s->io, path, 0640, bytes, err);
+    if (fd >= 0)
+        close(fd);
+    buf_release(&now);
+    free(lock);
+    free(path);
+    return ok;
+}
+
+struct sweep {
+    const char *node;
+    struct buf keys; /* NUL-ended */
+};
+
+static bool sweep_one(void *ctx, const char *key)
+{
+    struct sweep *w = ctx;
+    const char *name = key + strlen(STORE_PROVISIONAL);
+    size_t n = strlen(w->node);
+    if (strncmp(name, w->node, n) == 0 && name[n] == '.')
+        buf_add(&w->keys, key, strlen(key) + 1);
+    return true;
+}
+
+static bool dir_sweep(struct store *s, const char *node, struct err *err)
+{
+    struct sweep w = {.node = node};
+    bool ok = dir_list(s, STORE_PROVISIONAL, sweep_one, &w, err);
+    for (size_t i = 0; ok && i < w.keys.n; i += strlen(w.keys.p + i) + 1)
+        ok = dir_remove(s, w.keys.p + i, err);
+    buf_release(&w.keys);
+    return ok;
+}
+
+static void dir_close(struct store *s)
+{
+    struct dir_store *d = dir_of(s);
+    forget_known(d);
+    pthread_mutex_destroy(&d->lock);
+    free(d->dir);
+    free(d);
+}
+
+static const struct store_ops dir_ops = {dir_create, dir_write, dir_commit, dir_abort, dir_remove,
+                                         dir_list,   dir_read,  dir_load,   dir_swap,  dir_sweep, NULL, dir_close};
 
 bool store_open_dir(const struct io *io, const char *dir, struct store **ret, struct err *err)
 {
@@ -428,16 +502,4 @@ bool store_open_dir(const struct io *io, const char *dir, struct store **ret, st
     struct store *s = &d->base;
     *ret = s;
     return true;
-}
-
-void store_close(struct store **s)
-{
-    if (!*s)
-        return;
-    struct dir_store *d = dir_of(*s);
-    forget_known(d);
-    pthread_mutex_destroy(&d->lock);
-    free(d->dir);
-    free(d);
-    *s = NULL;
 }

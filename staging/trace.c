@@ -35,7 +35,8 @@ static bool each_object(struct state *s, struct span source, struct span lane, u
     bool row = true;
     uint64_t n = 0;
     if (!db_prepare(&s->db, &st,
-                    "SELECT key, rows, bytes, at_us FROM objects WHERE published = 1 AND source = ?1"
+                    "SELECT coalesce((SELECT object FROM joins WHERE part = key), key), rows, bytes, at_us FROM objects"
+                    " WHERE published IN (1, 3, 4) AND source = ?1"
                     " AND (lane = 'replay-' || ?2 OR (lane = ?2 AND NOT ?4)) AND first <= ?3 AND last >= ?3 ORDER BY at_us, key",
                     err))
         return false;

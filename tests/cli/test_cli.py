@@ -138,6 +138,10 @@ def inspect(s):
     status = json.loads(s.run("status", "--json", code=None)[0])
     assert status["books"]["balanced"], status
     assert status["sources"][0]["dead"] == 1 and status["sources"][0]["health"] == "degraded", status
+    running = s.server.poll() is None
+    assert status["sinks"] == [{"sink": "objects", "place": "file://" + s.path("data", "staging"), "behind": 0, "oldest_seconds": 0,
+                                "healthy": True if running else None}], status["sinks"]
+    assert "objects        %s " % ("healthy" if running else "unknown") in s.run("status", code=None)[0]
     return dead
 
 

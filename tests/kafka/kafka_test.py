@@ -5,6 +5,7 @@ kafka_test.py [NAME…]   prints "ok kafka/NAME" or "FAIL kafka/NAME"; KEEP=1 ke
 """
 import base64
 import collections
+import contextlib
 import glob
 import json
 import os
@@ -17,7 +18,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 import kafka  # noqa: E402
-from sluice import ROOT, Sluice, free_port, main  # noqa: E402
+from sluice import ROOT, Sluice, free_port  # noqa: E402
+import beside  # noqa: E402
 import deliver  # noqa: E402
 
 CONFIG = """
@@ -226,7 +228,9 @@ def broker_killed_and_nobody_else_disturbed():
         assert w.metric('sluice_oldest_unshipped_seconds{sink="kafka"}') > 0
         assert w.metric('sluice_oldest_unshipped_seconds{sink="objects"}') == 0
         assert w.metric('sluice_sink_lag_entries{sink="kafka"}') >= 300
-        w.s.run("status", code=1)
+        sinks = {x["sink"]: x for x in json.loads(w.s.run("status", "--json", code=1)[0])["sinks"]}
+        assert not sinks["kafka"]["healthy"] and sinks["kafka"]["behind"] >= 300 and sinks["kafka"]["oldest_seconds"] >= 1, sinks
+        assert sinks["objects"]["healthy"] and sinks["objects"]["behind"] == 0, sinks
         broker.start()
         w.wait_complete()
         w.wait_healthy()
@@ -481,10 +485,16 @@ def what_config_check_says():
         w.s.__exit__(None)
 
 
+@contextlib.contextmanager
+def own_broker():
+    global broker
+    with kafka.Kafka() as broker:
+        yield
+
+
 if __name__ == "__main__":
     why = kafka.missing()
     if why:
         print("skip kafka " + why)
         sys.exit(0)
-    with kafka.Kafka() as broker:
-        sys.exit(main(tests, "kafka"))
+    sys.exit(beside.main(tests, "kafka", around=own_broker))

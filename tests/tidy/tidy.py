@@ -133,8 +133,8 @@ def linked_is_listed():
     """THIRD_PARTY.md names every library the build asks for, and no other."""
     cmake, page = read("cmake/dependencies.cmake").split("if(SLUICE_TESTS)")[0], read("THIRD_PARTY.md")
     asked = {m.lower() for m in re.findall(r"IMPORTED_TARGET ([a-z0-9]+)", cmake)}
-    asked |= {{"curl": "libcurl", "openssl": "openssl", "sqlite3": "sqlite"}.get(m.lower(), m.lower())
-              for m in re.findall(r"find_package\((OpenSSL|CURL|SQLite3)", cmake)}
+    asked |= {{"curl": "libcurl", "openssl": "openssl", "sqlite3": "sqlite", "zlib": "zlib"}.get(m.lower(), m.lower())
+              for m in re.findall(r"find_package\((OpenSSL|CURL|SQLite3|ZLIB)", cmake)}
     listed = {m.lower() for m in re.findall(r"^\| ([A-Za-z0-9]+) \|", page, flags=re.M)} - {"library"}
     return ["THIRD_PARTY.md lacks %s" % x for x in sorted(asked - listed)] + \
            ["THIRD_PARTY.md names %s, which the build does not use" % x for x in sorted(listed - asked)]

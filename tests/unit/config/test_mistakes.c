@@ -50,10 +50,31 @@ static const struct {
     {"stop_within: 0s\n" DEMO, "sluice.yaml:1:14: stop_within: 0s is too small: at least 1s (default 30s)"},
     {"log: {format: jsn}\n" DEMO, "sluice.yaml:1:15: log.format: 'jsn' is not one of logfmt, json (did you mean json?)"},
     {"staging: {objects: {url: \"s3://b/p\"}}\n" DEMO,
-     "sluice.yaml:1:26: staging.objects.url: 's3://b/p': this version stages to folders only; write file://./data/staging"},
+     "sluice.yaml:1:26: staging.objects.url: 's3://b/p' names no bucket: 3 to 63 of a-z, 0-9, - and ., such as s3://my-bucket/sluice"},
     {"merge: {target: \"delta:./x\"}\n" DEMO,
      "sluice.yaml:1:17: merge.target: 'delta:./x': this version merges into SQLite only; write sqlite:./data/tables.db"},
     /* not in this version */
+    /* a bucket */
+#define BUCKET(more) "staging: {objects: {url: \"s3://bucket/p\"" more "}}\n" DEMO
+    {"staging: {objects: {url: \"s3://bucket/a//b\"}}\n" DEMO,
+     "sluice.yaml:1:26: staging.objects.url: 's3://bucket/a//b' has no usable prefix: at most 256 of letters, digits, . _ = - and "
+     "single /"},
+    {"staging: {objects: {url: \"gs://bucket\"}}\n" DEMO,
+     "sluice.yaml:1:26: staging.objects.url: 'gs://bucket' is no place for objects; write file://./data/staging or s3://bucket/prefix"},
+    {"staging: {objects: {region: eu-west-1}}\n" DEMO,
+     "sluice.yaml:1:29: staging.objects.region: region is for a bucket; write staging.objects.url: s3://bucket/prefix, or leave it out"},
+    {BUCKET(", region: Europe"), "sluice.yaml:1:11: staging.objects: the region 'Europe' is none: a-z, 0-9 and -, such as eu-central-1"},
+    {BUCKET(", access_key: {env: A}"),
+     "sluice.yaml:1:11: staging.objects: access_key and secret_key belong together; write both, or neither"},
+    {BUCKET(", session_token: {env: A}"), "sluice.yaml:1:11: staging.objects: session_token needs access_key and secret_key"},
+    {BUCKET(", encryption: rot13"), "sluice.yaml:1:11: staging.objects: encryption 'rot13' is none; write AES256 or aws:kms"},
+    {BUCKET(", encryption: AES256, encryption_key: k"), "sluice.yaml:1:11: staging.objects: encryption_key is for encryption: aws:kms"},
+    {BUCKET(", endpoint: \"http://h/?a\""),
+     "sluice.yaml:1:11: staging.objects: endpoint is the store's address alone, such as https://minio.example.com:9000"},
+    {BUCKET(", style: host"), "sluice.yaml:1:50: staging.objects.style: 'host' is not one of auto, path, virtual"},
+    {BUCKET(", compression: lz4"), "sluice.yaml:1:56: staging.objects.compression: 'lz4' is not one of zstd, gzip"},
+    {BUCKET(", secret_key: abc"),
+     "sluice.yaml:1:55: staging.objects.secret_key: a secret is not written into the file; write {file: ./secrets/name} or {env: NAME}"},
     {"ack: disk\n" DEMO, "sluice.yaml:1:6: ack: 'disk' is not one of journal, kafka"},
     /* Kafka */
     {"ack: kafka\n" DEMO, "sluice.yaml:1:6: ack: kafka needs the sink: write staging: {kafka: {brokers: \"host:9092\"}}"},

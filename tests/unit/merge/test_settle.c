@@ -4,6 +4,7 @@
 #include "../staging/world.h"
 #include "merge/account.h"
 #include "merge/merge.h"
+#include "staging/compact.h"
 #include "staging/settled.h"
 
 static struct world w;
@@ -85,7 +86,7 @@ static unsigned unsettled(void)
     return n;
 }
 
-/* Every published object looked up. */
+/* Every published object looked up, a joined one by its parts. */
 static uint64_t looked_up(void)
 {
     struct state state;
@@ -97,8 +98,9 @@ static uint64_t looked_up(void)
     (void)snprintf(sql, sizeof sql, "ATTACH '%s' AS target", target);
     ck_assert_msg(!there || db_exec(&state.db, sql, &err), "%s", err.msg);
     ck_assert_msg(db_int(&state.db, &rows, 0, &err,
-                         there ? "SELECT sum(rows) FROM objects WHERE published = 1 AND source = 'acme' AND key NOT IN"
-                                 " (SELECT object FROM target._sluice_inputs)"
+                         there ? "SELECT sum(rows - (SELECT coalesce(sum(j.rows), 0) FROM joins j WHERE j.object = key AND j.part IN"
+                                 " (SELECT object FROM target._sluice_inputs))) FROM objects WHERE published = 1 AND source = 'acme'"
+                                 " AND key NOT IN (SELECT object FROM target._sluice_inputs)"
                                : "SELECT sum(rows) FROM objects WHERE published = 1 AND source = 'acme'",
                          ""), "%s", err.msg);
     state_close(&state);
@@ -125,6 +127,34 @@ static uint64_t balanced(const char *when)
                   (unsigned long long)books.rows_staged, (unsigned long long)merged, (unsigned long long)waiting);
     ck_assert_msg((oldest_us != 0) == (waiting != 0), "%s", when);
     return waiting;
+}
+
+#define QUIET_US (UINT64_C(1000) * 1000000)
+
+/* Steps of joining until there is nothing to do; what was joined stays beside its parts. */
+static void join_steps(void)
+{
+    struct err err;
+    struct stager *s = world_stager(&w);
+    for (bool worked = true; worked;) {
+        worked = false;
+        ck_assert_msg(compact_step(s, &worked, &err), "%s", err.msg);
+    }
+    stager_free(&s);
+}
+
+static void join(void)
+{
+    w.config.objects.compact_us = QUIET_US;
+    w.faulty.ahead_us += 3 * QUIET_US;
+    join_steps();
+}
+
+/* The parts go, too. */
+static void join_all(void)
+{
+    join();
+    join();
 }
 
 static void copy(const char *from, const char *to)
@@ -305,21 +335,239 @@ START_TEST(settling_is_interrupted)
 }
 END_TEST
 
-START_TEST(a_file_of_the_first_version_is_brought_up)
+static void step_back(struct db *db, int to)
+{
+    /* What leads from one version to the one before. */
+    static const char *const back[] = {
+        "DROP INDEX objects_unsettled; DROP INDEX objects_unpublished; DROP TABLE settled; ALTER TABLE objects DROP COLUMN settled;"
+        "PRAGMA user_version = 1",
+        "DROP TABLE resend; CREATE TABLE dead_0(id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, tbl TEXT NOT NULL,"
+        "  entry TEXT NOT NULL, item INTEGER NOT NULL, reason TEXT NOT NULL, at_us INTEGER NOT NULL, alone INTEGER NOT NULL,"
+        "  UNIQUE(entry, tbl, item));"
+        "INSERT INTO dead_0 SELECT id, source, tbl, entry, item, reason, at_us, alone FROM dead; DROP TABLE dead;"
+        "ALTER TABLE dead_0 RENAME TO dead; CREATE INDEX dead_by_source ON dead(source, id); PRAGMA user_version = 2",
+        "DROP TABLE joins; DROP INDEX objects_retired; DROP INDEX objects_unpublished;"
+        "CREATE INDEX objects_unpublished ON objects(source) WHERE published <> 1; PRAGMA user_version = 3",
+    };
+    struct err err;
+    for (int version = 4; version > to; version--)
+        ck_assert_msg(db_exec(db, back[version - 2], &err), "to %d: %s", version - 1, err.msg);
+}
+
+/* _i: from this version. */
+START_TEST(a_file_of_an_earlier_version_is_brought_up)
 {
     struct state state;
     struct err err;
-    stage(20);
+    uint64_t before = 0, after = 0;
+    stage(18);
     merge();
     ck_assert(state_open(&state, w.dir.path, false, &err));
-    ck_assert_msg(db_exec(&state.db, "DROP INDEX objects_unsettled; DROP INDEX objects_unpublished; DROP TABLE settled;"
-                                     "ALTER TABLE objects DROP COLUMN settled; PRAGMA user_version = 1", &err), "%s", err.msg);
+    ck_assert(state_dead_count(&state, (struct span){0}, &before, &err));
+    ck_assert_uint_gt(before, 0);
+    step_back(&state.db, _i);
     state_close(&state);
     ck_assert(!state_open(&state, w.dir.path, true, &err));
     ck_assert_msg(strstr(err.msg, "sluice serve"), "%s", err.msg);
     settle();
     ck_assert_uint_eq(unsettled(), 0);
     ck_assert_uint_eq(balanced("brought up"), 0);
+    stage(18);
+    join();
+    merge();
+    ck_assert_uint_eq(balanced("and went on"), 0);
+    ck_assert(state_open(&state, w.dir.path, true, &err) && state_dead_count(&state, (struct span){0}, &after, &err));
+    ck_assert_uint_eq(after, 2 * before);
+    state_close(&state);
+}
+END_TEST
+
+/* ---- joined objects ---- */
+
+static unsigned count(const char *where)
+{
+    struct state state;
+    struct err err;
+    int64_t n;
+    char sql[300];
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM objects WHERE %s", where);
+    ck_assert_msg(state_open(&state, w.dir.path, true, &err), "%s", err.msg);
+    ck_assert_msg(db_int(&state.db, &n, 0, &err, sql, ""), "%s", err.msg);
+    state_close(&state);
+    return (unsigned)n;
+}
+
+/* A part counts no more, whether it was settled or not; its joined object counts by the parts that were not merged. */
+START_TEST(parts_were_settled)
+{
+    stage(30);
+    merge();
+    settle();
+    stage(30); /* of the same folders: half of each group is settled, half of it waits */
+    uint64_t waits = balanced("staged");
+    ck_assert_uint_gt(waits, 0);
+    join();
+    ck_assert_uint_gt(count("lane GLOB 'joined-*' AND published = 1"), 0);
+    ck_assert_uint_gt(count("published = 3 AND settled = 1"), 0);
+    ck_assert_uint_eq(balanced("joined"), waits);
+    settle();
+    ck_assert_uint_eq(count("lane GLOB 'joined-*' AND settled = 1"), 0);
+    ck_assert_uint_eq(balanced("joined, and settled"), waits);
+    join_all();
+    ck_assert_uint_eq(count("published = 3"), 0);
+    ck_assert_uint_gt(count("published = 4"), 0);
+    ck_assert_uint_eq(balanced("parts removed"), waits);
+    merge();
+    ck_assert_uint_eq(balanced("merged"), 0);
+    settle();
+    ck_assert_uint_eq(unsettled(), 0);
+    ck_assert_uint_eq(count("lane GLOB 'joined-*' AND published = 1 AND settled = 0"), 0);
+    ck_assert_uint_eq(balanced("settled"), 0);
+    if (_i) { /* a target made anew has the joined objects alone */
+        ck_assert_int_eq(unlink(target), 0);
+        waits = balanced("no target");
+        merge();
+        ck_assert_uint_eq(balanced("merged anew"), 0);
+        settle();
+        ck_assert_uint_eq(unsettled(), 0);
+        ck_assert_uint_gt(waits, 0);
+    }
+}
+END_TEST
+
+/* A part that waits keeps its age when it is joined; one that was merged has none. */
+START_TEST(a_joined_object_is_as_old_as_what_waits_in_it)
+{
+    struct tables tables;
+    struct state state;
+    struct err err;
+    uint64_t before = 0, after = 0;
+    stage(30);
+    if (_i)
+        merge();
+    w.faulty.ahead_us += QUIET_US;
+    stage(30);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(state_open(&state, w.dir.path, true, &err) && tables_open(&tables, &w.config, &err));
+        ck_assert(account_oldest(&tables, &state, SPAN_LIT("acme"), SPAN_LIT("orders"), i ? &after : &before, &err));
+        tables_close(&tables);
+        state_close(&state);
+        if (!i)
+            join();
+    }
+    ck_assert_uint_gt(count("lane GLOB 'joined-*' AND published = 1"), 0);
+    ck_assert_uint_gt(before, 0);
+    ck_assert_uint_eq(before, after);
+}
+END_TEST
+
+static struct stager *joiner(void)
+{
+    w.config.objects.compact_us = QUIET_US;
+    w.faulty.ahead_us += 3 * QUIET_US;
+    return world_stager(&w);
+}
+
+/* Staged, merged in part, joined; the n-th operation of the store (0) or of state.db (1) fails, and the program ends there. */
+static bool join_until(unsigned n, bool database)
+{
+    struct err err;
+    struct stop stop = {n};
+    bool worked = true, ok = true;
+    struct stager *s = joiner();
+    if (database)
+        sqlite3_progress_handler(s->state.db.handle, 20, stop_it, &stop);
+    else
+        faulty_fail_at(&w.faulty, n, false, -EIO);
+    while (ok && worked) {
+        worked = false;
+        ok = compact_step(s, &worked, &err);
+    }
+    stager_free(&s);
+    faulty_heal(&w.faulty);
+    return ok;
+}
+
+START_TEST(joining_ends_anywhere)
+{
+    bool ended = false;
+    for (unsigned n = 1; !ended; n += _i ? n / 5 + 1 : 1) {
+        if (n > 1) {
+            teardown();
+            setup();
+        }
+        for (int i = 0; i < 3; i++) {
+            stage(9);
+            if (i < 2)
+                merge();
+            if (!i)
+                settle();
+        }
+        uint64_t waits = balanced("staged");
+        ended = join_until(n, _i);
+        ck_assert_uint_eq(balanced("after the end"), waits);
+        if (n % 2) { /* what was switched is merged before it is published */
+            merge();
+            (void)balanced("merged after the end");
+            settle();
+            (void)balanced("settled after the end");
+        }
+        w.config.objects.compact_us = n % 3 ? QUIET_US : 0; /* what is half done is brought to its end all the same */
+        join_steps();
+        ck_assert_uint_eq(count("published NOT IN (1, 3, 4)"), 0);
+        (void)balanced("brought to its end");
+        merge();
+        ck_assert_uint_eq(balanced("and merged"), 0);
+        settle();
+        ck_assert_uint_eq(balanced("and settled"), 0);
+        ck_assert_uint_eq(unsettled(), 0);
+        ck_assert_uint_lt(n, 20000);
+    }
+}
+END_TEST
+
+#define BACKUPS 3
+/* Staging, merging, settling, joining one step at a time, targets of any earlier time put back, in any order. */
+START_TEST(any_order)
+{
+    uint64_t seed = check_seed() + (uint64_t)_i;
+    char backups[BACKUPS][400];
+    bool there[BACKUPS] = {false};
+    for (int i = 0; i < BACKUPS; i++)
+        (void)snprintf(backups[i], sizeof backups[i], "%s/backup%d.db", w.dir.path, i);
+    stage(9);
+    merge();
+    for (int i = 0; i < 60; i++) {
+        char when[80];
+        unsigned what = (unsigned)(check_random(&seed) % 10), which = (unsigned)(check_random(&seed) % BACKUPS);
+        if (what < 2) {
+            stage(3 + (unsigned)(check_random(&seed) % 9));
+        } else if (what < 4) {
+            merge();
+        } else if (what < 6) {
+            settle();
+        } else if (what < 8) {
+            struct err err;
+            bool worked = false;
+            struct stager *s = joiner();
+            ck_assert_msg(compact_step(s, &worked, &err), "%s", err.msg);
+            stager_free(&s);
+        } else if (what == 8) {
+            copy(target, backups[which]);
+            there[which] = true;
+        } else if (there[which]) {
+            copy(backups[which], target);
+        }
+        (void)snprintf(when, sizeof when, "operation %d, of kind %u", i, what);
+        (void)balanced(when);
+    }
+    join_all();
+    (void)balanced("joined");
+    merge();
+    ck_assert_uint_eq(balanced("merged"), 0);
+    settle();
+    ck_assert_uint_eq(balanced("settled"), 0);
+    ck_assert_uint_eq(unsettled(), 0);
 }
 END_TEST
 
@@ -330,5 +578,9 @@ CHECK_SUITE("merge settle", t)
     tcase_add_loop_test(t, an_older_target_is_put_back, 0, 4);
     tcase_add_loop_test(t, a_table_is_reset, 0, 3);
     tcase_add_test(t, settling_is_interrupted);
-    tcase_add_test(t, a_file_of_the_first_version_is_brought_up);
+    tcase_add_loop_test(t, a_file_of_an_earlier_version_is_brought_up, 1, 4);
+    tcase_add_loop_test(t, parts_were_settled, 0, 2);
+    tcase_add_loop_test(t, a_joined_object_is_as_old_as_what_waits_in_it, 0, 2);
+    tcase_add_loop_test(t, joining_ends_anywhere, 0, 2);
+    tcase_add_loop_test(t, any_order, 0, 12);
 }

@@ -1,9 +1,12 @@
 /* The directory as an object store: names, provisional objects, order, lines, damage. */
 #include "faulty.h"
+#include "staging/archive.h"
+#include "staging/manifest_live.h"
 #include "staging/store.h"
 #include "tests/unit/support/disk.h"
 #include <check.h>
 #include <sys/stat.h>
+#include <zlib.h>
 #include <zstd.h>
 
 static struct scratch_dir dir;
@@ -196,6 +199,13 @@ START_TEST(names_round_trip)
     ck_assert(span_eq(back.node, n.node) && span_eq(back.lane, n.lane) && span_eq(back.transform, n.transform));
     ck_assert_uint_eq(back.first, n.first);
     ck_assert_uint_eq(back.last, n.last);
+    ck_assert(!back.gzip);
+    n.gzip = true;
+    buf_clear(&key);
+    object_name_write(&key, &n);
+    ck_assert_str_eq(buf_z(&key) + key.n - strlen(".00ff.ndjson.gz"), ".00ff.ndjson.gz");
+    ck_assert(object_name_parse(buf_span(&key), &back));
+    ck_assert(back.gzip && span_eq(back.transform, n.transform));
     buf_release(&key);
 }
 END_TEST
@@ -218,6 +228,30 @@ START_TEST(other_names_are_refused)
 }
 END_TEST
 
+START_TEST(archive_names_round_trip)
+{
+    static const char *const others[] = {
+        "_archive/events/n.events.00000000000000000001-00000000000000000002.00000000000000000003.seg.zst",
+        "_archive/events/n.backfill.00000000000000000001-00000000000000000002.00000000000000000003-00000000000000000004.seg.zst",
+        "_archive/events/n.events.00000000000000000001-0000000000000000002x.00000000000000000003-00000000000000000004.seg.zst",
+        "_archive/events/.events.00000000000000000001-00000000000000000002.00000000000000000003-00000000000000000004.seg.zst",
+        "_archive/events.seg.zst", "_archive/", ".seg.zst", "",
+    };
+    struct archive_name n = {.node = SPAN_LIT("sluice-0a"), .lane = SPAN_LIT("events"), .first = 1, .last = 9, .from_us = 5,
+                             .until_us = UINT64_MAX}, back;
+    struct buf key = {0};
+    archive_name_write(&key, &n);
+    ck_assert_str_eq(buf_z(&key), "_archive/events/sluice-0a.events.00000000000000000001-00000000000000000009."
+                                  "00000000000000000005-18446744073709551615.seg.zst");
+    ck_assert(store_key_valid(buf_z(&key)) && archive_name_parse(buf_span(&key), &back));
+    ck_assert(span_eq(back.node, n.node) && span_eq(back.lane, n.lane));
+    ck_assert(back.first == 1 && back.last == 9 && back.from_us == 5 && back.until_us == UINT64_MAX);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        ck_assert_msg(!archive_name_parse(span_of(others[i]), &back), "%s", others[i]);
+    buf_release(&key);
+}
+END_TEST
+
 static bool gather_line(void *ctx, struct span line, struct err *err)
 {
     (void)err;
@@ -225,7 +259,7 @@ static bool gather_line(void *ctx, struct span line, struct err *err)
     return true;
 }
 
-static void compress(struct buf *out, struct span text)
+static void pack(struct buf *out, struct span text)
 {
     size_t bound = ZSTD_compressBound(text.n);
     ck_assert(buf_reserve(out, bound));
@@ -246,13 +280,13 @@ START_TEST(lines_cross_frames)
     struct store *s = open_store(io_posix());
     struct buf object = {0}, lines = {0}, big = {0};
     struct err err;
-    compress(&object, SPAN_LIT("one\ntw"));
-    compress(&object, SPAN_LIT("o\n\nthr"));
-    compress(&object, SPAN_LIT("ee\n"));
+    pack(&object, SPAN_LIT("one\ntw"));
+    pack(&object, SPAN_LIT("o\n\nthr"));
+    pack(&object, SPAN_LIT("ee\n"));
     for (int i = 0; i < 300000; i++)
         buf_addc(&big, (char)('a' + i % 26));
     buf_addc(&big, '\n');
-    compress(&object, buf_span(&big));
+    pack(&object, buf_span(&big));
     put_bytes(s, "t/x.zst", buf_span(&object));
     ck_assert_msg(object_lines(s, "t/x.zst", gather_line, &lines, &err), "%s", err.msg);
     ck_assert_str_eq(buf_z(&lines), "3:one;3:two;0:;5:thre;300000:abcd;");
@@ -281,12 +315,114 @@ static bool refuse_line(void *ctx, struct span line, struct err *err)
     return err_set(err, ERR_FULL, "no room for %.*s", SPAN_ARG(line));
 }
 
+/* Two members, the first ending within a line, and every cut of them. */
+START_TEST(gzip_is_read_by_its_name)
+{
+    static const char *const parts[] = {"one\ntw", "o\nthree\n"};
+    unsigned char bytes[400];
+    size_t n = 0, first = 0;
+    struct err err;
+    struct store *s = open_store(io_posix());
+    for (size_t i = 0; i < 2; i++) {
+        z_stream z = {0};
+        ck_assert_int_eq(deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        z.next_in = (Bytef *)(uintptr_t)parts[i];
+        z.avail_in = (uInt)strlen(parts[i]);
+        z.next_out = bytes + n;
+        z.avail_out = (uInt)(sizeof(bytes) - n);
+        ck_assert_int_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
+        n += z.total_out;
+        first = i ? first : n;
+        (void)deflateEnd(&z);
+    }
+    for (size_t cut = 1; cut <= n; cut++) {
+        struct buf lines = {0};
+        put_bytes(s, "t/x.ndjson.gz", (struct span){(const char *)bytes, cut});
+        bool ok = object_lines(s, "t/x.ndjson.gz", gather_line, &lines, &err);
+        ck_assert_int_eq(ok, cut == n);
+        if (ok)
+            ck_assert_str_eq(buf_z(&lines), "3:one;3:two;5:thre;");
+        else
+            ck_assert_msg(err.cls == ERR_INPUT && strstr(err.msg, "t/x.ndjson.gz is damaged"), "%s", err.msg);
+        buf_release(&lines);
+    }
+    bytes[first + 12] ^= 0xff;
+    struct buf lines = {0};
+    put_bytes(s, "t/y.gz", (struct span){(const char *)bytes, n});
+    ck_assert(!object_lines(s, "t/y.gz", gather_line, &lines, &err));
+    buf_release(&lines);
+    store_close(&s);
+}
+END_TEST
+
+#define FOLDER "s/t/dt=2026-05-01/"
+#define PART(n) FOLDER "node.events.0000000000000000000" n "-0000000000000000000" n ".0.ndjson.zst"
+#define JOINED(n) FOLDER "node.joined-events.00000000000000000001-0000000000000000000" n ".0.ndjson.zst"
+
+static bool is_live(struct live *l, struct store *s, const char *key)
+{
+    struct err err;
+    bool live;
+    ck_assert_msg(live_see(l, s, key, &live, &err), "%s", err.msg);
+    return live;
+}
+
+static bool sum_rows(void *ctx, struct span part, uint64_t rows)
+{
+    *(uint64_t *)ctx += rows * part.n;
+    return true;
+}
+
+/* Of what a folder holds its manifest says what is live; it is replaced only by who has seen what it replaces. */
+START_TEST(a_manifest_says_what_is_live)
+{
+    static const char one[] = "{\"format\":1,\"joined\":[{\"object\":\"" JOINED("2") "\",\"parts\":[{\"object\":\"" PART("1")
+                              "\",\"rows\":2},{\"object\":\"" PART("2") "\",\"rows\":3}]}]}";
+    struct store *s = open_store(io_posix());
+    struct buf bytes = {0};
+    char tag[STORE_TAG_MAX];
+    struct live l;
+    struct err err;
+    bool swapped, found;
+    uint64_t sum = 0;
+    live_init(&l);
+    ck_assert(is_live(&l, s, PART("1")) && !is_live(&l, s, JOINED("2")) && !is_live(&l, s, FOLDER "other"));
+    ck_assert(s->ops->load(s, FOLDER MANIFEST_NAME, &bytes, tag, &err));
+    ck_assert_str_eq(tag, "");
+    ck_assert(s->ops->swap(s, FOLDER MANIFEST_NAME, "stale", SPAN_LIT(one), &swapped, &err) && !swapped);
+    ck_assert(s->ops->swap(s, FOLDER MANIFEST_NAME, "", SPAN_LIT(one), &swapped, &err) && swapped);
+    ck_assert(s->ops->swap(s, FOLDER MANIFEST_NAME, "", SPAN_LIT("{}"), &swapped, &err) && !swapped);
+    ck_assert(!is_live(&l, s, FOLDER MANIFEST_NAME)); /* as a list gives it: before the objects */
+    ck_assert(!is_live(&l, s, PART("1")) && !is_live(&l, s, PART("2")) && is_live(&l, s, PART("3")));
+    ck_assert(is_live(&l, s, JOINED("2")) && !is_live(&l, s, JOINED("3")));
+    ck_assert(live_parts(&l, JOINED("2"), sum_rows, &sum, &found, &err) && found);
+    ck_assert_uint_eq(sum, 5 * strlen(PART("1")));
+    ck_assert(live_parts(&l, JOINED("3"), sum_rows, &sum, &found, &err) && !found);
+    ck_assert(is_live(&l, s, "s/t/dt=2026-05-02/node.events.00000000000000000001-00000000000000000001.0.ndjson.zst"));
+    ck_assert(s->ops->load(s, FOLDER MANIFEST_NAME, &bytes, tag, &err) && span_eq(buf_span(&bytes), SPAN_LIT(one)));
+    static const char *const damaged[] = {"", "{", "[]", "{\"format\":2,\"joined\":[]}", "{\"joined\":[]}", "null"};
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        bool live;
+        put(s, FOLDER MANIFEST_NAME, damaged[i]);
+        ck_assert_msg(!live_see(&l, s, FOLDER MANIFEST_NAME, &live, &err), "%s", damaged[i]);
+        ck_assert_msg(strstr(err.msg, MANIFEST_NAME " is damaged") != NULL, "%s", err.msg);
+        ck_assert_int_eq(err.cls, ERR_CONFIG);
+    }
+    put(s, FOLDER MANIFEST_NAME, "{\"format\":1,\"joined\":[1,{\"parts\":{\"a\":2}},{\"object\":\"" JOINED("2") "\",\"parts\":[{}]}]}");
+    ck_assert(!is_live(&l, s, FOLDER MANIFEST_NAME) && is_live(&l, s, PART("1")) && is_live(&l, s, JOINED("2")));
+    ck_assert(!live_parts(&l, JOINED("2"), sum_rows, &sum, &found, &err));
+    live_release(&l);
+    buf_release(&bytes);
+    store_close(&s);
+}
+END_TEST
+
 START_TEST(a_reader_may_stop_with_its_own_error)
 {
     struct store *s = open_store(io_posix());
     struct buf object = {0};
     struct err err;
-    compress(&object, SPAN_LIT("one\ntwo\n"));
+    pack(&object, SPAN_LIT("one\ntwo\n"));
     put_bytes(s, "t/x.zst", buf_span(&object));
     ck_assert(!object_lines(s, "t/x.zst", refuse_line, NULL, &err));
     ck_assert_int_eq(err.cls, ERR_FULL);
@@ -339,6 +475,9 @@ int main(void)
     tcase_add_loop_test(tc, other_names_are_refused, 0, sizeof(no_names) / sizeof(no_names[0]));
     tcase_add_test(tc, a_list_is_whole_or_fails);
     tcase_add_test(tc, lines_cross_frames);
+    tcase_add_test(tc, archive_names_round_trip);
+    tcase_add_test(tc, a_manifest_says_what_is_live);
+    tcase_add_test(tc, gzip_is_read_by_its_name);
     tcase_add_test(tc, a_reader_may_stop_with_its_own_error);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
