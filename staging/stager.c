@@ -361,17 +361,20 @@ static void set_pace(struct stager *s, bool press)
 /* One segment of each lane at a time, so that staging goes on between. *ret_worked is only ever set. */
 static void archive(struct stager *s, bool *ret_worked)
 {
-    struct err err;
+    struct err err, one;
     bool ok = true;
     if (!s->o.config->objects.archive || monotonic(s) < s->archive_us)
         return;
     pthread_mutex_lock(&s->work);
-    for (enum lane_id i = 0; ok && i < LANE_COUNT; i++) {
+    for (enum lane_id i = 0; i < LANE_COUNT; i++) {
         struct lane_work *w = &s->lanes[i];
         struct archiving a = {.store = s->o.store, .state = &s->state, .node = journal_node(s->o.journal), .lane = w->lane,
                               .name = w->name, .next = &w->archived};
         bool any = false;
-        ok = archive_next(&a, &any, &err);
+        if (!archive_next(&a, &any, &one)) {
+            err = one;
+            ok = false;
+        }
         *ret_worked |= any;
     }
     pthread_mutex_unlock(&s->work);
