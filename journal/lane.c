@@ -249,12 +249,17 @@ bool lane_remove(struct lane *l, uint64_t seq, uint64_t before_us, struct err *e
         /* All entries of a segment are older than the segment behind it. */
         bool go = l->n_segments > 1 && l->segments[1].first <= seq && l->segments[1].created_us <= before_us;
         struct segment s = go ? l->segments[0] : (struct segment){0};
+        if (go)
+            l->segments[0].going = true;
         pthread_mutex_unlock(&l->lock);
         if (!go)
             break;
         lane_segment_path(l, s.first, path);
         int rc = io->dir->unlink(io, path);
         if (rc < 0 && rc != -ENOENT) {
+            pthread_mutex_lock(&l->lock);
+            l->segments[0].going = false;
+            pthread_mutex_unlock(&l->lock);
             errno = -rc;
             return err_sys(err, ERR_DURABLE, "cannot remove %s", path);
         }

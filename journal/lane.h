@@ -19,6 +19,7 @@ struct segment {
     uint64_t salt;
     uint64_t bytes;      /* of the file, up to its last good entry where that is known */
     char node[NODE_MAX];
+    bool going;          /* the oldest one, while its file is removed: nobody begins to read it */
 };
 
 struct batch {

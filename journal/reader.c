@@ -52,6 +52,8 @@ static bool choose_segment(struct reader *r, struct segment *ret)
     for (size_t i = l->n_segments; i-- > 0;) {
         if (l->segments[i].first > r->seq && i > 0)
             continue;
+        if (l->segments[i].going && i + 1 < l->n_segments)
+            i++; /* there always is one behind it */
         *ret = l->segments[i];
         r->behind = i + 1 < l->n_segments ? l->segments[i + 1].first : UINT64_MAX;
         any = true;
