@@ -8,6 +8,7 @@ compares what a reader of the topics makes of them with the truth, too.
 Each seed prints "ok e2e/<seed>" or "FAIL e2e/<seed>"; `e2e.py --first SEED --seeds 1 --verbose` runs it again.
 """
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from sluice import ROOT, Sluice  # noqa: E402
+import beside  # noqa: E402
 import kafka  # noqa: E402
 import compare  # noqa: E402
 import deliver  # noqa: E402
@@ -198,28 +200,38 @@ class Run:
 
 
 def one(job):
-    seed, objects, verbose, *broker = job
+    seed, objects, verbose = job
     began = time.monotonic()
     try:
-        words = Run(seed, objects, verbose, *broker).run()
+        words = Run(seed, objects, verbose).run()
         return "ok e2e/%d  %s  %.1f s" % (seed, words, time.monotonic() - began)
     except BaseException:
         return "%s\nFAIL e2e/%d  again: python3 tests/e2e/e2e.py --first %d --seeds 1 --objects %d --verbose" % (
             traceback.format_exc(), seed, seed, objects)
 
 
+@contextlib.contextmanager
+def own_broker():
+    global broker
+    with kafka.Kafka() as broker:
+        yield
+
+
+def kafka_test(seed, objects, verbose):
+    def test():
+        print("    again: python3 tests/e2e/e2e.py --kafka --first %d --seeds 1 --objects %d --verbose" % (seed, objects))
+        broker.start_again()
+        print("   ", Run(seed, objects, verbose, broker).run())
+    test.__name__ = "kafka-%d" % seed
+    return test
+
+
 def with_kafka(jobs):
-    why, bad = kafka.missing(), 0
+    why = kafka.missing()
     if why:
         print("skip e2e-kafka " + why)
         return 0
-    with kafka.Kafka() as broker:
-        for job in jobs:
-            broker.start_again()
-            line = one((*job, broker)).replace("e2e/", "e2e/kafka-")
-            print(line, flush=True)
-            bad |= "FAIL e2e/" in line
-    return bad
+    return beside.main([kafka_test(*job) for job in jobs], "e2e", around=own_broker, only=[])
 
 
 def main():

@@ -4,9 +4,9 @@
 
     around    a context manager without arguments: what a worker's tests share, made and ended by the worker itself
     missing   the exception that says what this machine lacks: the test is skipped
+    only      names of tests, only these; else what the program's arguments name
 
-Arguments of the program are names of tests: only these. WORKERS sets how many there are (2). Of each test everything that it printed
-is printed at its end, and then its line: ok, FAIL or skip.
+WORKERS sets how many there are (2). Of each test everything that it printed is printed at its end, and then its line: ok, FAIL or skip.
 """
 import contextlib
 import io
@@ -52,13 +52,13 @@ def work(tests, group, around, missing, turn):
     sys.exit(bad)
 
 
-def main(tests, group, around=contextlib.nullcontext, missing=Never, workers=None):
-    only = [a for a in sys.argv[1:] if not a.startswith("-")]
+def main(tests, group, around=contextlib.nullcontext, missing=Never, only=None):
+    only = sys.argv[1:] if only is None else only
     strange = [n for n in only if n not in [t.__name__ for t in tests]]
     if strange:
         sys.exit("no test %s; there are %s" % (strange[0], ", ".join(t.__name__ for t in tests)))
     tests = [t for t in tests if not only or t.__name__ in only]
-    workers = min(workers or int(os.environ.get("WORKERS", "2")), len(tests))
+    workers = min(int(os.environ.get("WORKERS", "2")), len(tests))
     fork, turn = multiprocessing.get_context("fork"), multiprocessing.Value("i", 0)
     running = [fork.Process(target=work, args=(tests, group, around, missing, turn)) for _ in range(workers)]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
