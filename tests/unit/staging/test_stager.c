@@ -1,4 +1,5 @@
 /* The stager: whatever fails and whenever it dies, each row is staged once. */
+#include "staging/sinks.h"
 #include "world.h"
 #include <pthread.h>
 
@@ -196,18 +197,26 @@ START_TEST(trouble_is_told_and_ends)
 }
 END_TEST
 
+#define MINUTE_US (UINT64_C(60) * 1000000)
+
+/* 40 entries in three segments, old enough to go after a minute. */
+static void append_old(void)
+{
+    static char body[60000];
+    size_t n = (size_t)snprintf(body, sizeof(body), "{\"id\":\"e\",\"type\":\"order.new\",\"o\":{\"id\":1,\"pad\":\"");
+    memset(body + n, 'x', sizeof(body) - n);
+    memcpy(body + sizeof(body) - 4, "\"}}", 4);
+    w.config.retain_raw_us = MINUTE_US;
+    for (unsigned i = 0; i < 40; i++)
+        world_append(&w, LANE_EVENTS, "acme", body, DAY_ZERO - 2000 * DAY_US);
+}
+
 /* Segments go when they are staged and old; never before they are staged. */
 START_TEST(what_is_past_is_removed_in_time)
 {
     pthread_t thread;
-    static char body[60000];
     struct lane *lane = journal_lane(w.journal, LANE_EVENTS);
-    size_t n = (size_t)snprintf(body, sizeof(body), "{\"id\":\"e\",\"type\":\"order.new\",\"o\":{\"id\":1,\"pad\":\"");
-    memset(body + n, 'x', sizeof(body) - n);
-    memcpy(body + sizeof(body) - 4, "\"}}", 4);
-    w.config.retain_raw_us = UINT64_C(60) * 1000000;
-    for (unsigned i = 0; i < 40; i++)
-        world_append(&w, LANE_EVENTS, "acme", body, DAY_ZERO - 2000 * DAY_US);
+    append_old();
     struct stager *s = world_stager(&w);
     ck_assert_int_eq(pthread_create(&thread, NULL, run, s), 0);
     w.faulty.ahead_us += UINT64_C(120) * 1000000; /* nothing is staged yet */
@@ -234,6 +243,60 @@ START_TEST(what_is_past_is_removed_in_time)
 }
 END_TEST
 
+/* It is cleaned once a minute. */
+static bool removed_from(struct lane *lane, uint64_t seq)
+{
+    for (int i = 0; i < 200 && lane_first(lane) <= seq; i++) {
+        w.faulty.ahead_us += 2 * MINUTE_US;
+        usleep(20000);
+    }
+    return lane_first(lane) > seq;
+}
+
+/* Staged is not enough: another sink has to have passed them, and the archive has to have them. */
+START_TEST(segments_wait_for_every_sink_and_the_archive)
+{
+    pthread_t thread;
+    char words[400] = "", path[400];
+    uint64_t since;
+    struct err err;
+    struct state state;
+    struct books none = {0};
+    struct lane *lane = journal_lane(w.journal, LANE_EVENTS);
+    ck_assert(io_mkdirs(io_posix(), w.objects_dir, 0700, &err));
+    (void)snprintf(path, sizeof(path), "%s/_archive", w.objects_dir); /* where a folder should be */
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fclose(f);
+    w.config.objects.archive = true;
+    w.config.kafka.brokers = "nowhere:9092";
+    append_old();
+    struct stager *s = world_stager(&w);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run, s), 0);
+    for (int i = 0; i < 400 && !wait_for(41, 5); i++)
+        stager_cut_now(s);
+    ck_assert(state_open(&state, w.dir.path, false, &err) && state_books_add(&state, SPAN_LIT("acme"), &none, 40, &err));
+    ck_assert(sink_move(&state, SINK_KAFKA, "events", 41, 0, &err));
+    for (int i = 0; i < 20; i++) { /* the trouble stays while the lanes are well */
+        w.faulty.ahead_us += 2 * MINUTE_US;
+        usleep(20000);
+    }
+    ck_assert_msg(stager_trouble(s, words, sizeof(words), &since) && strstr(words, "the archive"), "%s", words);
+    ck_assert_uint_eq(lane_first(lane), 1);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert(sink_move(&state, SINK_KAFKA, "events", 20, 0, &err));
+    ck_assert(removed_from(lane, 1));
+    ck_assert(!removed_from(lane, 20));
+    ck_assert(!stager_trouble(s, words, sizeof(words), &since));
+    ck_assert(sink_move(&state, SINK_KAFKA, "events", 41, 0, &err));
+    ck_assert(removed_from(lane, 20));
+    state_close(&state);
+    stager_stop(s);
+    pthread_join(thread, NULL);
+    stager_free(&s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stager");
@@ -247,6 +310,7 @@ int main(void)
     tcase_add_test(tc, it_follows_recovers_and_stops);
     tcase_add_test(tc, trouble_is_told_and_ends);
     tcase_add_test(tc, what_is_past_is_removed_in_time);
+    tcase_add_test(tc, segments_wait_for_every_sink_and_the_archive);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
