@@ -311,13 +311,12 @@ def kills_of(kind, pad, most):
             proxy.rule = rule
             push_until_dead(s, done, 3, pad)
             ended = False
-            for _ in range(300):
-                if killed or s.server.poll() is not None:
-                    break
-                if staged(s) >= journalled(s):
+            end = time.monotonic() + 60
+            while s.server.poll() is None and time.monotonic() < end:
+                if not killed and staged(s) >= journalled(s):
                     ended = True
                     break
-                time.sleep(0.05)
+                time.sleep(0.05)  # a kill behind a request comes when the store has done it
             proxy.rule = lambda *_: None
             if s.server.poll() is None:
                 s.kill()
