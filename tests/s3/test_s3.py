@@ -785,7 +785,8 @@ def push_apart(s, n, first):
     """n objects of three events each."""
     for i in range(n):
         push(s, 3, first + 3 * i)
-        settle(s, first + 3 * i + 3)
+        wait(lambda: s.server.poll() is not None or staged(s) == first + 3 * i + 3, 90)
+        assert s.server.poll() is None, "the server was ended"
 
 
 def balanced(s, n):
@@ -879,7 +880,7 @@ def joins_and_kills():
                 proxy.rule = rule
                 try:
                     push_apart(s, 3, n)
-                except AssertionError:  # what was left from before was joined meanwhile, and killed the server
+                except (AssertionError, OSError):  # what was left from before was joined meanwhile, and killed the server
                     assert killed
                 wait(lambda: killed, 90)
                 wait(lambda: s.server.poll() is not None)
