@@ -101,8 +101,9 @@ class World:
         return [(t, e) for e in self.sent for t in ("customers", "events") if (t, e) not in there]
 
     def wait_complete(self, committed=False):
-        wait(lambda: not self.missing(committed), lambda: "%d rows are missing; %s\n%s" % (
-            len(self.missing(committed)), self.findings(), self.s.logged()))
+        wait(lambda: not self.missing(committed), lambda: "%d rows are missing, such as %s (uncommitted ones: %d); position %d of %d; %s\n%s" % (
+            len(self.missing(committed)), self.missing(committed)[:3], len(self.missing()), self.position("kafka"),
+            self.position("objects"), self.findings(), self.s.logged()))
 
     def status(self):
         return json.loads(self.s.run("status", "--json", code=None)[0])
