@@ -21,7 +21,8 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
     }
     if (snprintf(l->dir, sizeof l->dir, "%.4200s/%s", j->dir, lane_name(id)) >= (int)sizeof l->dir)
         return err_set(err, ERR_CONFIG, "the path %s is too long", j->dir);
-    if (!j->opts.readonly && (!io_mkdirs(j->opts.io, l->dir, 0700, err) || !writer_init(&l->writer, j->opts.io, err)))
+    if (!j->opts.readonly && (!io_mkdirs(j->opts.io, l->dir, 0700, err) ||
+                              !writer_init(&l->writer, j->opts.io, j->opts.segment_bytes, err)))
         return false;
     bool ok = lane_recover(l, err);
     l->tally.from = l->tally.next = l->next_seq;

@@ -36,7 +36,7 @@ static struct disk *filled(uint64_t n, bool alone)
     struct journal *j = NULL;
     struct err err = {0};
     uint64_t seq;
-    o.segment_bytes = alone ? 1 : 1 << 20;
+    o.segment_bytes = alone ? 1 : 1 << 16;
     ck_assert(journal_open(&o, &j, &err));
     for (uint64_t i = 0; i < n; i++)
         ck_assert(append(j, i, &seq));
