@@ -121,11 +121,26 @@ static bool repair_newest(struct lane *l, int fd, const char *path, uint64_t siz
     return true;
 }
 
-/* The newest file is not even a whole head: its creation was torn, nothing in it was ever acknowledged. */
+/* Not even a whole head, or nothing but the room that was taken before the head is written. */
+static bool is_torn_head(const struct io *io, int fd, uint64_t size)
+{
+    static const char zeros[4096];
+    char block[sizeof zeros];
+    if (size <= SEGMENT_HEAD)
+        return true;
+    for (uint64_t at = 0; at < size; at += sizeof block) {
+        size_t n = size - at < sizeof block ? (size_t)(size - at) : sizeof block;
+        if (io->file->pread(io, fd, block, n, at) != (ssize_t)n || memcmp(block, zeros, n) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The newest file's creation was torn: nothing in it was ever acknowledged. */
 static bool remove_torn(struct lane *l, const char *path, uint64_t size, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
-    atomic_fetch_add(&l->torn_bytes, size);
+    atomic_fetch_add(&l->torn_bytes, size < SEGMENT_HEAD ? size : SEGMENT_HEAD);
     if (l->journal->opts.readonly)
         return true;
     int rc = io->dir->unlink(io, path);
@@ -176,14 +191,13 @@ static bool open_segment(struct lane *l, uint64_t first, bool newest, struct err
     }
     int64_t size = io->file->size(io, fd);
     ssize_t n = io->file->pread(io, fd, head, sizeof head, 0);
-    bool ok = true;
+    bool ok = true, whole = n == (ssize_t)sizeof head && segment_head_decode(head, &h);
     if (size < 0 || n < 0) {
         errno = (int)(size < 0 ? -size : -n);
         ok = err_sys(err, ERR_INPUT, "cannot read %s", path);
-    } else if (newest && size <= SEGMENT_HEAD && (n < (ssize_t)sizeof head || !segment_head_decode(head, &h))) {
+    } else if (newest && !whole && is_torn_head(io, fd, (uint64_t)size)) {
         ok = remove_torn(l, path, (uint64_t)size, err);
-    } else if ((n == (ssize_t)sizeof head && segment_head_decode(head, &h) && h.first == first) ||
-               replace_head(l, first, fd, &h, err)) {
+    } else if ((whole && h.first == first) || replace_head(l, first, fd, &h, err)) {
         struct segment s = {.first = first, .created_us = h.created_us, .salt = h.salt, .bytes = (uint64_t)size};
         memcpy(s.node, h.node, sizeof s.node);
         ok = newest ? repair_newest(l, fd, path, (uint64_t)size, &s, err)

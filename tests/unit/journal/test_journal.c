@@ -1,5 +1,6 @@
 /* Lanes from the outside: what is appended is read, over restarts, rotation, removal and limits; copies have another name. */
 #include "tests/unit/journal/harness.h"
+#include <fcntl.h>
 
 #define MANY 200
 #define ROOM (UINT64_C(4) << 20) /* what a lane takes ahead */
@@ -23,6 +24,45 @@ START_TEST(entries_come_back_over_restarts)
         journal_close(&j);
     }
     ck_assert_uint_eq(names_of(d, ".bad"), 0);
+    disk_free(&d);
+}
+END_TEST
+
+/* A process that ended between taking a new segment's room and writing its head (_i: how much room) left nothing that was damaged. */
+START_TEST(a_segment_that_was_only_begun_is_none)
+{
+    static const size_t rooms[] = {0, 1, 192, 4096, 70000};
+    static const char zeros[70000];
+    struct disk *d = disk_new(1);
+    struct journal *j = open_or_fail(d);
+    struct journal_stats stats;
+    uint64_t seq;
+    for (uint64_t n = 0; n < 5; n++)
+        ck_assert(append(j, n, &seq));
+    journal_close(&j);
+    const struct io *io = disk_io(d);
+    int fd = io->file->open(io, "/disk/journal/events/00000000000000000006.seg", O_RDWR | O_CREAT, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(rooms[_i] ? io->file->pwrite(io, fd, zeros, rooms[_i], 0) : 0, (ssize_t)rooms[_i]);
+    io->file->close(io, fd);
+    j = open_or_fail(d);
+    journal_stats(j, &stats);
+    ck_assert_uint_eq(stats.quarantined, 0);
+    ck_assert_uint_eq(stats.damaged_entries_bytes, 0);
+    ck_assert(append(j, 5, &seq));
+    ck_assert_uint_eq(seq, 6);
+    struct reader *r = reader_open(journal_lane(j, LANE_EVENTS), 1);
+    struct entry e;
+    struct err err;
+    bool any;
+    uint64_t damage = 0;
+    for (uint64_t n = 0; n < 6; n++) {
+        ck_assert(reader_next(r, &e, &any, &damage, &err) && any);
+        ck_assert_uint_eq(number_of(e.message.body), n);
+    }
+    ck_assert_uint_eq(damage, 0);
+    reader_close(&r);
+    journal_close(&j);
     disk_free(&d);
 }
 END_TEST
@@ -316,6 +356,7 @@ END_TEST
 CHECK_SUITE("journal", t)
 {
     tcase_add_test(t, entries_come_back_over_restarts);
+    tcase_add_loop_test(t, a_segment_that_was_only_begun_is_none, 0, 5);
     tcase_add_test(t, segments_are_cut_at_their_size);
     tcase_add_test(t, an_entry_keeps_all_of_its_fields);
     tcase_add_test(t, broken_fields_are_refused);
