@@ -1,6 +1,6 @@
 #include "journal/lane.h"
+#include "core/thread.h"
 #include "core/wait.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,10 +31,8 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
 
 static bool lane_start(struct lane *l, struct err *err)
 {
-    int rc = pthread_create(&l->committer, NULL, lane_commit_loop, l);
-    errno = rc;
-    l->running = rc == 0;
-    return l->running || err_sys(err, ERR_NOMEM, "cannot start the committer of lane %s", lane_name(l->id));
+    l->running = thread_start(&l->committer, lane_commit_loop, l);
+    return l->running || err_set(err, ERR_NOMEM, "cannot start the committer of lane %s", lane_name(l->id));
 }
 
 static void lane_close(struct lane *l)
