@@ -126,7 +126,7 @@ static bool settle_log(struct db *db, struct err *err)
     if (code == SQLITE_OK && log && log->pMethods)
         code = write_log_again(log);
     db_rollback(db);
-    return code == SQLITE_OK || err_set(err, class_of(code), "SQLite: cannot settle the write-ahead log: %s", sqlite3_errstr(code));
+    return code == SQLITE_OK || err_set(err, class_of(code), "SQLite: cannot write the log again: %s", sqlite3_errstr(code));
 }
 
 static bool set_up(struct db *db, struct err *err)
