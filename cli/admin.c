@@ -3,6 +3,7 @@
 #include "cli/metrics.h"
 #include "core/codec.h"
 #include "core/mem.h"
+#include "core/thread.h"
 #include "http/http.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -263,7 +264,7 @@ bool admin_start(const struct config *c, const struct io *io, struct admin **ret
     pthread_cond_init(&a->idle, NULL);
     bool ok = read_token(a, err);
     if (ok) {
-        a->writer_runs = pthread_create(&a->writer, NULL, write_loop, a) == 0;
+        a->writer_runs = thread_start(&a->writer, write_loop, a);
         ok = a->writer_runs || err_set(err, ERR_NOMEM, "cannot start the thread of the metrics");
     }
     if (ok && start_listener(a, err))

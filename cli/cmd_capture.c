@@ -4,12 +4,12 @@
  * answered 503. The command's thread waits for the end of that answer, the time, or Ctrl-C. */
 #include "cli/registry.h"
 #include "core/clock.h"
-#include "core/wait.h"
 #include "http/http.h"
 #include "server/record.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #define BODY_MAX ((size_t)26 << 20)
@@ -18,7 +18,7 @@
 #define IDLE_US (UINT64_C(30) * 1000000)
 #define NAMES_MAX 9999
 #define PATH_BYTES 4096
-#define LOOK_US UINT64_C(100000)
+#define LOOK_NS 20000000
 #define TIMEOUT_MAX_US (UINT64_C(7) * 86400 * 1000000)
 #define DEFAULT_LISTEN "127.0.0.1:8787"
 
@@ -29,15 +29,13 @@ struct capture {
     char path[PATH_BYTES];
     int file_fd; /* open and empty until the request is there */
     struct http_server *http;
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
     /* The thread of http/, until `over` is set: */
     const struct http_exchange *taken; /* the request that is kept, until it is answered */
     bool any, ok;
     struct err err;
     struct buf summary; /* what is printed of it */
     char source[64];    /* of /in/<source>, or "" */
-    bool over;          /* guarded by lock: it is answered, too */
+    atomic_bool over;   /* it is answered, too */
 };
 
 /* ---- the file ---- */
@@ -187,10 +185,7 @@ static void on_over(void *capture, struct http_exchange *x)
     if (c->taken != x)
         return;
     c->taken = NULL;
-    pthread_mutex_lock(&c->lock);
     c->over = true;
-    pthread_cond_broadcast(&c->ended);
-    pthread_mutex_unlock(&c->lock);
 }
 
 static const struct http_handler handler = {0, on_head, on_whole, on_resumed, on_refused, on_over};
@@ -234,18 +229,15 @@ static bool listen_on(struct capture *c, const char *text, struct err *err)
     return split_address(text, host, &o.port, err) && http_open(&o, &c->http, err);
 }
 
-/* Whether a request was taken and answered before the time was up. */
-static bool wait_for_one(struct capture *c, uint64_t timeout_us)
+/* Waits until a request was taken and answered, the time is up, or the user ends it, which is told in *ret_stopped. The signals
+ * are blocked: they wait for the next look. */
+static bool wait_for_one(struct capture *c, const sigset_t *signals, uint64_t timeout_us, bool *ret_stopped)
 {
+    const struct timespec look = {.tv_nsec = LOOK_NS};
     uint64_t until = c->world->world->monotonic_us(c->world) + timeout_us;
-    pthread_mutex_lock(&c->lock);
-    while (!c->over && !*c->io->stop && c->world->world->monotonic_us(c->world) < until) {
-        struct timespec look = wait_until(LOOK_US);
-        pthread_cond_timedwait(&c->ended, &c->lock, &look);
-    }
-    bool over = c->over;
-    pthread_mutex_unlock(&c->lock);
-    return over;
+    while (!c->over && !*ret_stopped && c->world->world->monotonic_us(c->world) < until)
+        *ret_stopped = sigtimedwait(signals, NULL, &look) > 0;
+    return c->over;
 }
 
 /* ---- the command ---- */
@@ -266,6 +258,12 @@ static void tell(struct capture *c)
 static int run(struct capture *c, const char *at, const char *timeout, uint64_t timeout_us)
 {
     struct err err = {0};
+    sigset_t signals;
+    bool stopped = false;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     if (!http_start(c->http, &err))
         return command_fail(c->io, &err);
     struct span host = span_of(at);
@@ -274,7 +272,7 @@ static int run(struct capture *c, const char *at, const char *timeout, uint64_t 
     fprintf(c->io->err, "waiting %s for one request, of any method and path, at http://%.*s%u/ (Ctrl-C ends)\n", timeout,
             SPAN_ARG(host), http_port(c->http));
     fflush(c->io->err);
-    bool over = wait_for_one(c, timeout_us);
+    bool over = wait_for_one(c, &signals, timeout_us, &stopped);
     http_stop(c->http); /* its thread is gone: all is ours */
     if (c->any && !c->ok)
         return command_fail(c->io, &c->err);
@@ -282,7 +280,7 @@ static int run(struct capture *c, const char *at, const char *timeout, uint64_t 
         tell(c);
         return EXIT_DONE;
     }
-    if (!over && *c->io->stop)
+    if (!over && stopped)
         fprintf(c->io->err, "sluice capture: stopped; no request came\n");
     else
         fprintf(c->io->err, "sluice capture: no request came within %s\n", timeout);
@@ -304,8 +302,6 @@ int cmd_capture(struct instance *in, const struct command_args *a, const struct 
     }
     struct capture c = {.io = io, .world = in->io, .json = a->json, .file_fd = -1};
     struct err err = {0};
-    pthread_mutex_init(&c.lock, NULL);
-    wait_cond_init(&c.ended);
     buf_init(&c.summary, 1 << 20);
     bool ready = listen_on(&c, at, &err) && make_file(&c, out, &err);
     int code = ready ? run(&c, at, timeout, timeout_us) : command_fail(io, &err);
@@ -315,7 +311,5 @@ int cmd_capture(struct instance *in, const struct command_args *a, const struct 
     if (c.file_fd >= 0 && code != EXIT_DONE)
         unlink(c.path); /* it holds nothing, or not all */
     buf_release(&c.summary);
-    pthread_cond_destroy(&c.ended);
-    pthread_mutex_destroy(&c.lock);
     return code;
 }

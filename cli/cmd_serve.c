@@ -63,7 +63,7 @@ static bool start_kafka(struct parts *p, struct err *err)
                                         "ack: journal");
     if (!kafka_settings_check(in->config, err) || !kafka_sink_new(&o, &p->live.kafka, err))
         return false;
-    p->kafka_runs = pthread_create(&p->kafka_thread, NULL, send_to_kafka, p->live.kafka) == 0;
+    p->kafka_runs = thread_start(&p->kafka_thread, send_to_kafka, p->live.kafka);
     return p->kafka_runs || err_set(err, ERR_NOMEM, "cannot start a thread");
 }
 
@@ -92,8 +92,8 @@ static bool start_consumers(struct parts *p, struct err *err)
                              .published_ctx = &p->live};
     if (!stager_new(&so, &p->live.stager, err))
         return false;
-    p->stager_runs = pthread_create(&p->stager_thread, NULL, stage, p->live.stager) == 0;
-    p->merger_runs = pthread_create(&p->merger_thread, NULL, merge, p->live.merger) == 0;
+    p->stager_runs = thread_start(&p->stager_thread, stage, p->live.stager);
+    p->merger_runs = thread_start(&p->merger_thread, merge, p->live.merger);
     if (!p->stager_runs || !p->merger_runs)
         return err_set(err, ERR_NOMEM, "cannot start a thread");
     return start_kafka(p, err);
@@ -189,7 +189,7 @@ static void tell_start(const struct parts *p, const struct command_io *io)
              c->tls_cert ? "on" : "off", journal_node(p->live.journal), c->n_sources, c->data_dir);
 }
 
-/* The parts' threads must not take the signals: they inherit this mask. */
+/* Signals wait until this thread asks for them. The parts' threads take none (core/thread.h), libraries' inherit this mask. */
 static void block_signals(sigset_t *set)
 {
     sigemptyset(set);

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/thread.h"
 #include "core/wait.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -41,7 +42,7 @@ struct deadline *deadline_start(uint64_t within_us)
     *d = (struct deadline){.until = wait_until(within_us), .within_us = within_us, .what = "the parts"};
     pthread_mutex_init(&d->lock, NULL);
     wait_cond_init(&d->ended);
-    if (pthread_create(&d->thread, NULL, watch, d) == 0)
+    if (thread_start(&d->thread, watch, d))
         return d;
     log_warn("no thread watches the stop: it takes as long as it takes", "within_ms=%llu",
              (unsigned long long)(within_us / 1000));

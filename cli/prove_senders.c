@@ -1,5 +1,6 @@
 /* The senders: each an HTTP client of its own, which signs, sends, and counts what was answered 200. */
 #include "cli/prove.h"
+#include "core/thread.h"
 #include <curl/curl.h>
 #include <stdlib.h>
 
@@ -116,7 +117,7 @@ bool prove_start_senders(struct prove *p, struct err *err)
         struct prove_sender *s = &p->senders[i];
         s->prove = p;
         s->index = i;
-        s->runs = pthread_create(&s->thread, NULL, send_all, s) == 0;
+        s->runs = thread_start(&s->thread, send_all, s);
         if (!s->runs)
             return err_set(err, ERR_NOMEM, "cannot start %u threads", p->n_senders);
     }

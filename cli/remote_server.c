@@ -5,6 +5,7 @@
 #include "cli/remote.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -184,7 +185,7 @@ static void *serve_connection(void *arg)
     struct session *s = arg;
     struct remote *r = s->remote;
     pthread_t worker;
-    if (read_request(s) && pthread_create(&worker, NULL, run_session, s) == 0) {
+    if (read_request(s) && thread_start(&worker, run_session, s)) {
         watch(s);
         pthread_join(worker, NULL);
         char code[16];
@@ -214,7 +215,7 @@ static void start_session(struct remote *r, int fd)
     r->running += take;
     pthread_mutex_unlock(&r->lock);
     pthread_t thread;
-    if (take && pthread_create(&thread, NULL, serve_connection, s) == 0) {
+    if (take && thread_start(&thread, serve_connection, s)) {
         pthread_detach(thread);
         return;
     }
@@ -272,7 +273,7 @@ bool remote_listen(const struct config *c, const struct io *io, const struct liv
     *r = (struct remote){.config = c, .io = io, .live = live, .listen_fd = -1, .wake_fd = eventfd(0, EFD_CLOEXEC)};
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->idle, NULL);
-    if (bind_socket(r, c->data_dir, err) && pthread_create(&r->acceptor, NULL, accept_loop, r) == 0) {
+    if (bind_socket(r, c->data_dir, err) && thread_start(&r->acceptor, accept_loop, r)) {
         *ret = r;
         return true;
     }

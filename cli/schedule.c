@@ -1,6 +1,7 @@
 #include "cli/schedule.h"
 #include "backfill/backfill.h"
 #include "core/log.h"
+#include "core/thread.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -80,7 +81,7 @@ bool schedule_start(const struct config *c, const struct io *io, const struct li
     struct schedule *s = mem_alloc(sizeof *s);
     *s = (struct schedule){.config = c, .io = io, .live = live, .n = count_scheduled(c)};
     s->next_us = mem_alloc((s->n + 1) * sizeof *s->next_us);
-    if (pthread_create(&s->thread, NULL, run, s) != 0) {
+    if (!thread_start(&s->thread, run, s)) {
         free(s->next_us);
         free(s);
         return err_set(err, ERR_NOMEM, "cannot start the thread of scheduled pulls");

@@ -101,7 +101,8 @@ const struct key_row config_keys[] = {
     {"limits.idle", KEY_DURATION, AT(idle_us), "30s", SECOND, 3600 * SECOND, NULL,
      "a connection that sends nothing is closed after this", false},
     {"limits.head", KEY_DURATION, AT(head_us), "10s", SECOND, 3600 * SECOND, NULL,
-     "longest time of a request's head from its first byte, with TLS from the first byte of the handshake: who drips is cut off",
+     "longest time of a request's head from its first byte, with TLS the handshake has as long, from the connection on: "
+     "who drips is cut off",
      false},
     {"limits.body_time", KEY_DURATION, AT(body_us), "60s", SECOND, 3600 * SECOND, NULL,
      "longest time of a request's body from the end of its head", false},

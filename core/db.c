@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #define BUSY_MS 10000
+#define LOG_PART_BYTES 65536
 
 static enum err_class class_of(int code)
 {
@@ -95,6 +96,47 @@ static bool make_private(const char *path, struct err *err)
     return err_sys(err, ERR_DURABLE, "cannot make %s", path);
 }
 
+/* Under the write lock, so that nobody appends to the log meanwhile. */
+static int write_log_again(sqlite3_file *log)
+{
+    char part[LOG_PART_BYTES];
+    sqlite3_int64 size = 0, at = 0;
+    int code = log->pMethods->xFileSize(log, &size);
+    for (int n; code == SQLITE_OK && at < size; at += n) {
+        n = size - at < LOG_PART_BYTES ? (int)(size - at) : LOG_PART_BYTES;
+        code = log->pMethods->xRead(log, part, n, at);
+        if (code == SQLITE_OK)
+            code = log->pMethods->xWrite(log, part, n, at);
+    }
+    return code == SQLITE_OK && size ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : code;
+}
+
+/* A process whose sync failed may have left pages of the log that only the kernel's memory has, and that no later sync writes:
+ * SQLite would build on them, and a power cut take them from under it. So they are written once more before anything is. Who
+ * finds the write lock taken needs not: whoever has it came through here. */
+static bool settle_log(struct db *db, struct err *err)
+{
+    sqlite3_file *log = NULL;
+    int code = sqlite3_exec(db->handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if ((code & 0xff) == SQLITE_BUSY)
+        return true;
+    if (code != SQLITE_OK)
+        return fail(db, code, "BEGIN IMMEDIATE", err);
+    code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (code == SQLITE_OK && log && log->pMethods)
+        code = write_log_again(log);
+    db_rollback(db);
+    return code == SQLITE_OK || err_set(err, class_of(code), "SQLite: cannot write the log again: %s", sqlite3_errstr(code));
+}
+
+static bool set_up(struct db *db, struct err *err)
+{
+    sqlite3_busy_timeout(db->handle, 0);
+    bool ok = settle_log(db, err);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
+    return ok && db_exec(db, "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err);
+}
+
 bool db_open(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
@@ -102,7 +144,7 @@ bool db_open(struct db *db, const char *path, struct err *err)
         return false;
     if (!open_at(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err))
         return false;
-    if (set_wal_in_turn(db, err) && db_exec(db, "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", err))
+    if (set_wal_in_turn(db, err) && set_up(db, err))
         return true;
     err_prefix(err, "%s", path);
     db_close(db);

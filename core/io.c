@@ -1,9 +1,12 @@
 #include "core/io.h"
 #include "core/buf.h"
+#include "core/mem.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define PART_BYTES ((size_t)1 << 20)
 
 static bool fail(struct err *err, enum err_class cls, int rc, const char *what, const char *path)
 {
@@ -72,6 +75,25 @@ bool io_write_all(const struct io *io, int fd, const void *p, size_t n, struct e
         n -= (size_t)k;
     }
     return true;
+}
+
+bool io_write_again(const struct io *io, int fd, uint64_t n, struct err *err)
+{
+    char *part = mem_alloc(PART_BYTES);
+    ssize_t k = 0;
+    for (uint64_t at = 0; k >= 0 && at < n; at += k > 0 ? (uint64_t)k : 0) {
+        k = io->file->pread(io, fd, part, n - at < PART_BYTES ? (size_t)(n - at) : PART_BYTES, at);
+        if (k == 0)
+            k = -EIO; /* it became shorter */
+        if (k > 0)
+            k = io->file->pwrite(io, fd, part, (size_t)k, at);
+        if (k == -EINTR)
+            k = 0;
+    }
+    int rc = k < 0 ? (int)k : io->file->sync(io, fd);
+    free(part);
+    errno = -rc;
+    return rc == 0 || err_sys(err, ERR_DURABLE, "cannot write again");
 }
 
 #define PATH_BYTES 4200 /* the kernel takes 4096 */

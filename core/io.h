@@ -65,5 +65,8 @@ bool io_write_all(const struct io *io, int fd, const void *p, size_t n, struct e
  * renames it, syncs the folder. After a failure path.partial is gone. Two writers at once are a bug. */
 bool io_write_file_atomic(const struct io *io, const char *path, unsigned mode, struct span bytes,
                           struct err *err);
+/* Writes the first n bytes of an open file over themselves and syncs it. After a sync that failed the kernel may show bytes that
+ * no later sync writes; these it does. */
+bool io_write_again(const struct io *io, int fd, uint64_t n, struct err *err);
 /* A folder and those above it, each entry synced. */
 bool io_mkdirs(const struct io *io, const char *path, unsigned mode, struct err *err);

@@ -1,6 +1,19 @@
 #include "core/thread.h"
-#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+
+bool thread_start(pthread_t *ret, void *(*run)(void *), void *ctx)
+{
+    sigset_t asked, before;
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGINT);
+    sigaddset(&asked, SIGTERM);
+    sigaddset(&asked, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &asked, &before); /* the new thread inherits it */
+    bool ok = pthread_create(ret, NULL, run, ctx) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
 
 void thread_name(const char *name)
 {

@@ -1,6 +1,12 @@
-/* thread: what a thread says of itself. Threads: each for itself. */
+/* thread: how a thread begins, and what it says of itself. Threads: each for itself. */
 #pragma once
+#include <pthread.h>
 #include <stdbool.h>
+
+/* Starts run(ctx) in a thread that takes none of the signals that ask the process for something (SIGINT, SIGTERM, SIGHUP). They
+ * are for the main thread, which waits for them or is interrupted by them, whatever the other threads do.
+ * false: there is no thread. */
+bool thread_start(pthread_t *ret, void *(*run)(void *), void *ctx);
 
 /* The name that top, ps and debuggers show; at most 15 characters. */
 void thread_name(const char *name);

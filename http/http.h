@@ -10,6 +10,7 @@
  *      └ closed              └ 408        └ the body is dropped, or the connection lingers and is closed
  *
  * Deadlines are looked at every 250 ms. Memory: a connection without a request has no buffer; bodies together are bounded.
+ * With TLS the process has to ignore SIGPIPE.
  * Threads: a connection's calls come from its worker; http_resume and http_wake from any. The handler must not block.
  * Life: http_open -> http_start -> http_quiet -> http_stop (joins) -> http_free. Nothing may be deferred at http_stop.
  * Failures: ERR_CONFIG where the address cannot be had, ERR_NOMEM. */

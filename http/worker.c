@@ -201,7 +201,7 @@ bool worker_start(struct worker *w, struct err *err)
     if (w->epoll_fd < 0 || w->wake_fd < 0 || epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &e) != 0 ||
         !watch_listener(w, EPOLL_CTL_ADD))
         return err_sys(err, ERR_NOMEM, "cannot start the HTTP server");
-    w->runs = pthread_create(&w->thread, NULL, work, w) == 0;
+    w->runs = thread_start(&w->thread, work, w);
     return w->runs || err_set(err, ERR_NOMEM, "cannot start a thread");
 }
 

@@ -1,6 +1,6 @@
 #include "journal/lane.h"
+#include "core/thread.h"
 #include "core/wait.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +21,8 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
     }
     if (snprintf(l->dir, sizeof l->dir, "%.4200s/%s", j->dir, lane_name(id)) >= (int)sizeof l->dir)
         return err_set(err, ERR_CONFIG, "the path %s is too long", j->dir);
-    if (!j->opts.readonly && (!io_mkdirs(j->opts.io, l->dir, 0700, err) || !writer_init(&l->writer, j->opts.io, err)))
+    if (!j->opts.readonly && (!io_mkdirs(j->opts.io, l->dir, 0700, err) ||
+                              !writer_init(&l->writer, j->opts.io, j->opts.segment_bytes, err)))
         return false;
     bool ok = lane_recover(l, err);
     l->tally.from = l->tally.next = l->next_seq;
@@ -30,10 +31,8 @@ static bool lane_open(struct journal *j, enum lane_id id, struct err *err)
 
 static bool lane_start(struct lane *l, struct err *err)
 {
-    int rc = pthread_create(&l->committer, NULL, lane_commit_loop, l);
-    errno = rc;
-    l->running = rc == 0;
-    return l->running || err_sys(err, ERR_NOMEM, "cannot start the committer of lane %s", lane_name(l->id));
+    l->running = thread_start(&l->committer, lane_commit_loop, l);
+    return l->running || err_set(err, ERR_NOMEM, "cannot start the committer of lane %s", lane_name(l->id));
 }
 
 static void lane_close(struct lane *l)

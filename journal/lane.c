@@ -49,8 +49,6 @@ void lane_add_segment_locked(struct lane *l, const struct segment *s)
 }
 
 #define ENTRY_MORE 4096u /* of an entry, beside its body, for the limits */
-
-#define ENTRY_MORE 4096u /* of an entry, beside its body, for the limits */
 #define AHEAD_BYTES (LANE_COUNT * ROOM_BYTES)
 
 /* Whether the reserve would be touched: by what the lanes take ahead, and by what waits beyond that. The disk is looked at again
@@ -112,15 +110,15 @@ static bool append(struct lane *l, const struct entry *e, struct ticket *t, bool
 {
     pthread_mutex_lock(&l->lock);
     struct batch *b = &l->batches[l->filling];
+    uint64_t bytes = e->message.body.n + ENTRY_MORE;
     bool ok = !l->closing || err_set(err, ERR_DURABLE, "the journal is closing");
     if (ok) {
-        uint64_t bytes = e->message.body.n + ENTRY_MORE;
         ok = has_room_locked(l, bytes, err);
         l->refused_bytes = ok ? 0 : bytes;
     }
     ok = ok && encode_locked(l, b, e, err);
     if (ok) {
-        l->since_look += e->message.body.n + ENTRY_MORE;
+        l->since_look += bytes;
         if (b->last < b->first)
             b->first = l->next_seq;
         b->last = t->seq = l->next_seq++;

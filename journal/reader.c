@@ -131,9 +131,14 @@ static bool decode(struct reader *r, const struct found_entry *found, struct ent
     return true;
 }
 
-/* Goes on behind the segment: damage at its end took the rest of what is durable. */
+/* Goes on behind the damage, if meanwhile there is more of the segment; else behind the segment: the damage took the rest of what
+ * is durable. */
 static void skip_rest(struct reader *r, uint64_t durable)
 {
+    uint64_t limit = r->window.limit;
+    look_at_end(r);
+    if (r->window.limit > limit)
+        return;
     r->seq = segment_over(r) || r->behind != UINT64_MAX ? r->behind : durable + 1;
     leave_segment(r);
 }
@@ -186,9 +191,11 @@ bool reader_next(struct reader *r, struct entry *ret, bool *ret_any, uint64_t *r
         r->offset = e.offset + r->bytes;
         if (e.head.seq < r->seq)
             continue;
-        r->seq = e.head.seq;
-        if (segment_over(r) || r->seq > durable) /* refused, or of a commit that came after we looked */
+        r->seq = e.head.seq; /* later than asked for, where damage took what was */
+        if (segment_over(r)) {
+            r->seq = r->behind; /* this one was refused, and with it all that follow here */
             continue;
+        }
         r->seq++;
         *ret_any = decode(r, &e, ret);
         if (*ret_any)

@@ -92,19 +92,19 @@ static bool scan_newest(struct lane *l, int fd, const struct segment *s, uint64_
     return ok;
 }
 
-/* Cuts what is torn, and makes the rest durable: a process that died between a write and its sync left entries that only the
- * kernel's memory has. They are given out from now on, so they must not go any more. */
-static bool settle_tail(struct lane *l, const char *path, uint64_t end, bool torn, struct err *err)
+/* Cuts what is too long, and makes the rest durable: a process that died between a write and its sync, or whose sync failed,
+ * left entries that only the kernel's memory has, and in the second case no sync would write them any more. They are given out
+ * from now on, so they must not go. A segment that is not too long was closed in order. */
+static bool settle_tail(struct lane *l, const char *path, uint64_t end, bool longer, struct err *err)
 {
     const struct io *io = l->journal->opts.io;
     int fd = io->file->open(io, path, O_RDWR, 0);
-    int rc = fd < 0 ? fd : torn ? io->file->truncate(io, fd, end) : 0;
-    if (rc >= 0)
-        rc = io->file->sync(io, fd);
+    int rc = fd < 0 ? fd : longer ? io->file->truncate(io, fd, end) : io->file->sync(io, fd);
+    bool ok = rc < 0 || !longer || io_write_again(io, fd, end, err) || err_prefix(err, "%s", path);
     if (fd >= 0)
         io->file->close(io, fd);
     errno = -rc;
-    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot %s %s", torn ? "cut the torn end of" : "sync", path) : true;
+    return rc < 0 ? err_sys(err, ERR_DURABLE, "cannot %s %s", longer ? "cut the torn end of" : "sync", path) : ok;
 }
 
 static bool repair_newest(struct lane *l, int fd, const char *path, uint64_t size, struct segment *s, struct err *err)

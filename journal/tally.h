@@ -9,8 +9,8 @@
 #include "journal/entry.h"
 #include <pthread.h>
 
-#define STRETCH_ENTRIES 256
-#define STRETCH_BYTES ((uint64_t)256 << 10)
+#define STRETCH_ENTRIES 4096
+#define STRETCH_BYTES ((uint64_t)4 << 20)
 
 struct tally_count {
     uint32_t source; /* its place among the names */

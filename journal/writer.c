@@ -21,9 +21,10 @@ static bool fail(struct err *err, int rc, const char *what)
     return err_sys(err, ERR_DURABLE, "cannot %s", what);
 }
 
-bool writer_init(struct writer *w, const struct io *io, struct err *err)
+bool writer_init(struct writer *w, const struct io *io, uint64_t segment_bytes, struct err *err)
 {
-    *w = (struct writer){.io = io, .fd = -1, .block = aligned_alloc(WRITE_ALIGN, BLOCK_BYTES + FILL_BYTES)};
+    *w = (struct writer){.io = io, .fd = -1, .segment_bytes = segment_bytes};
+    w->block = aligned_alloc(WRITE_ALIGN, BLOCK_BYTES + FILL_BYTES);
     w->zeros = w->block ? w->block + BLOCK_BYTES : NULL;
     return w->block || err_set(err, ERR_NOMEM, "no memory for the journal's writer");
 }
@@ -70,7 +71,9 @@ static void take_room(struct writer *w, uint64_t upto, bool small)
 {
     if (upto <= w->allocated)
         return;
-    uint64_t from = w->allocated, n = align_up(upto - from) + (small ? SMALL_ROOM_BYTES : ROOM_BYTES);
+    uint64_t from = w->allocated, more = small ? SMALL_ROOM_BYTES : ROOM_BYTES;
+    uint64_t left = w->segment_bytes > upto ? align_up(w->segment_bytes - upto) : 0;
+    uint64_t n = align_up(upto - from) + (more < left ? more : left);
     int rc = w->io->file->allocate(w->io, w->fd, from, n);
     if (rc == -EOPNOTSUPP || rc == -ENOSYS)
         w->allocated = UINT64_MAX;

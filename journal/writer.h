@@ -18,12 +18,14 @@ struct writer {
     int fd;             /* -1: no segment is open */
     uint64_t end;       /* of what is durable */
     uint64_t written;   /* of what was appended; beyond `end` until the next sync */
+    uint64_t segment_bytes;
     uint64_t allocated; /* the file's room; UINT64_MAX: it cannot be taken ahead */
     char *block;        /* begins with the last, partial block */
     char *zeros;        /* behind it, in the same memory */
     size_t tail;        /* bytes of it */
 };
-bool writer_init(struct writer *w, const struct io *io, struct err *err);
+/* segment_bytes: no more room is taken ahead than a segment of this size uses. */
+bool writer_init(struct writer *w, const struct io *io, uint64_t segment_bytes, struct err *err);
 void writer_release(struct writer *w);
 /* Creates the file, or empties it; its first bytes and nothing else are durable then (its name is the caller's to sync). */
 bool writer_begin(struct writer *w, const char *path, struct span head, struct err *err);

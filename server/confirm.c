@@ -236,7 +236,7 @@ bool confirm_start(struct server *s, const struct server_opts *o, struct err *er
     c->certificates = o->confirm_certificates;
     pthread_mutex_init(&c->lock, NULL);
     wait_cond_init(&c->cond);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || pthread_create(&c->thread, NULL, confirm_loop, c) != 0) {
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !thread_start(&c->thread, confirm_loop, c)) {
         pthread_cond_destroy(&c->cond);
         pthread_mutex_destroy(&c->lock);
         free(c);

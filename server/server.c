@@ -2,6 +2,7 @@
 #include "server/door.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include "core/thread.h"
 #include "core/wait.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -235,8 +236,8 @@ static void *watch_loop(void *server)
 
 static bool start_threads(struct server *s, struct err *err)
 {
-    s->bookkeeper_runs = pthread_create(&s->bookkeeper, NULL, book_loop, s) == 0;
-    s->watcher_runs = s->tls && pthread_create(&s->watcher, NULL, watch_loop, s) == 0;
+    s->bookkeeper_runs = thread_start(&s->bookkeeper, book_loop, s);
+    s->watcher_runs = s->tls && thread_start(&s->watcher, watch_loop, s);
     return (s->bookkeeper_runs && s->watcher_runs == (s->tls != NULL)) ||
            err_set(err, ERR_NOMEM, "cannot start a thread");
 }

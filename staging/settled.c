@@ -21,7 +21,7 @@ bool state_unsettled_each(struct state *s, struct span source, struct span table
                           bool (*each)(void *ctx, const struct staged_object *o), void *ctx, struct err *err)
 {
     /* Each way has its words, so that each finds its index; the numbers of those that are not needed are bound all the same. */
-#define COLUMNS "SELECT key, rows, bytes, at_us FROM objects WHERE published = 1"
+#define COLUMNS "SELECT " STATE_OBJECT_COLUMNS " FROM objects WHERE published = 1"
 #define ORDER " ORDER BY at_us, key"
     static const char *const sql[2][3] = {
         {COLUMNS " AND settled = 0 AND ?1 = ?2" ORDER, COLUMNS " AND settled = 0 AND source = ?1 AND ?2 = ?2" ORDER,
@@ -37,12 +37,7 @@ bool state_unsettled_each(struct state *s, struct span source, struct span table
         return false;
     bool ok = db_bind(&s->db, st, err, "SS", source, table);
     while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
-        struct staged_object o = {
-            .key = db_col(st, 0),
-            .rows = (uint64_t)sqlite3_column_int64(st, 1),
-            .bytes = (uint64_t)sqlite3_column_int64(st, 2),
-            .at_us = (uint64_t)sqlite3_column_int64(st, 3),
-        };
+        struct staged_object o = state_object_of(st);
         if (!each(ctx, &o))
             break;
     }

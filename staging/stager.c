@@ -26,7 +26,7 @@
 #define TEXT_MAX ((size_t)4 << 20)
 #define IGNORED_MAX ((size_t)1 << 20)
 #define CLEAN_US (UINT64_C(60) * 1000000)
-#define BEHIND UINT64_C(20000) /* entries */
+#define BEHIND UINT64_C(50000) /* entries */
 #define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
 #define COMPACT_US (UINT64_C(30) * 1000000)
 #define WAIT_US (UINT64_C(100) * 1000)

@@ -185,29 +185,14 @@ bool state_lost(struct state *s, struct span lane, uint64_t *ret, struct err *er
     return get_u64(s, ret, 0, err, "SELECT lost FROM positions WHERE sink = 'objects' AND lane = ?", lane);
 }
 
-bool state_objects_each(struct state *s, struct span source, struct span table,
-                        bool (*each)(void *ctx, const struct staged_object *o), void *ctx, struct err *err)
+struct staged_object state_object_of(sqlite3_stmt *st)
 {
-    sqlite3_stmt *st;
-    bool row = true, ok;
-    if (!db_prepare(&s->db, &st,
-                    "SELECT key, rows, bytes, at_us FROM objects WHERE published = 1 AND (?1 = '' OR source = ?1)"
-                    " AND (?2 = '' OR tbl = ?2) ORDER BY at_us, key",
-                    err))
-        return false;
-    ok = db_bind(&s->db, st, err, "SS", source.p ? source : SPAN_LIT(""), table.p ? table : SPAN_LIT(""));
-    while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
-        struct staged_object o = {
-            .key = db_col(st, 0),
-            .rows = (uint64_t)sqlite3_column_int64(st, 1),
-            .bytes = (uint64_t)sqlite3_column_int64(st, 2),
-            .at_us = (uint64_t)sqlite3_column_int64(st, 3),
-        };
-        if (!each(ctx, &o))
-            break;
-    }
-    sqlite3_finalize(st);
-    return ok;
+    return (struct staged_object){
+        .key = db_col(st, 0),
+        .rows = (uint64_t)sqlite3_column_int64(st, 1),
+        .bytes = (uint64_t)sqlite3_column_int64(st, 2),
+        .at_us = (uint64_t)sqlite3_column_int64(st, 3),
+    };
 }
 
 bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret,

@@ -33,11 +33,11 @@ struct staged_object {
     uint64_t rows, bytes;
     uint64_t at_us;  /* when it was published */
 };
-/* Published objects of a source and table (empty: all), oldest first. */
-bool state_objects_each(struct state *s, struct span source, struct span table,
-                        bool (*each)(void *ctx, const struct staged_object *o), void *ctx, struct err *err);
-/* Sum of their rows with at_us >= since_us. Objects are forgotten OBJECTS_KEPT_US after their entries left the journal: for all
- * time see books.rows_staged. */
+/* Of a row with these columns of `objects`, in this order; the key borrows until the next step. */
+#define STATE_OBJECT_COLUMNS "key, rows, bytes, at_us"
+struct staged_object state_object_of(sqlite3_stmt *st);
+/* Sum of the rows of published objects of a source and table (empty: all) with at_us >= since_us. Objects are forgotten
+ * OBJECTS_KEPT_US after their entries left the journal: for all time see books.rows_staged. */
 #define OBJECTS_KEPT_US (UINT64_C(30) * 86400 * 1000000)
 bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret,
                         struct err *err);

@@ -35,6 +35,7 @@ static bool each_object(struct state *s, struct span source, struct span lane, u
     bool row = true;
     uint64_t n = 0;
     if (!db_prepare(&s->db, &st,
+                    /* STATE_OBJECT_COLUMNS, where a part that was joined is known by the object that has its rows */
                     "SELECT coalesce((SELECT object FROM joins WHERE part = key), key), rows, bytes, at_us FROM objects"
                     " WHERE published IN (1, 3, 4) AND source = ?1"
                     " AND (lane = 'replay-' || ?2 OR (lane = ?2 AND NOT ?4)) AND first <= ?3 AND last >= ?3 ORDER BY at_us, key",
@@ -42,12 +43,7 @@ static bool each_object(struct state *s, struct span source, struct span lane, u
         return false;
     bool ok = db_bind(&s->db, st, err, "SSui", source, lane, seq, (int64_t)replays_only);
     while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
-        struct staged_object o = {
-            .key = db_col(st, 0),
-            .rows = (uint64_t)sqlite3_column_int64(st, 1),
-            .bytes = (uint64_t)sqlite3_column_int64(st, 2),
-            .at_us = (uint64_t)sqlite3_column_int64(st, 3),
-        };
+        struct staged_object o = state_object_of(st);
         n++;
         if (!each(ctx, &o))
             break;

@@ -102,7 +102,7 @@ bool producer_open(struct kafka_sink *s, struct err *err)
         return err_set(err, ERR_CONFIG, "librdkafka says: %s", words);
     }
     s->producer = p;
-    if (pthread_create(&p->poller, NULL, poll_reports, s) == 0)
+    if (thread_start(&p->poller, poll_reports, s))
         return true;
     rd_kafka_destroy(p->rk);
     free(p);

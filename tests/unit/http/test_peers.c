@@ -102,7 +102,7 @@ START_TEST(threads_leave_nothing)
 }
 END_TEST
 
-CHECK_SUITE("server peers", t)
+CHECK_SUITE("http peers", t)
 {
     tcase_add_loop_test(t, a_limit_is_one_groups, 0, CHECK_ROWS(shared));
     tcase_add_test(t, zero_is_no_limit);

@@ -2,6 +2,7 @@
  * acknowledged entry is there afterwards, byte for byte and once, and none that was refused.
  *
  * EVERY=1 tries more seeds of each power cut. */
+#include "journal/segment.h"
 #include "tests/unit/journal/harness.h"
 #include <pthread.h>
 
@@ -111,6 +112,8 @@ static void check_what_is_there(struct story *story, const char *what, uint64_t 
                       (unsigned long long)at, (unsigned long long)i);
         ck_assert_msg(story->fates[i] != REFUSED || !there[i], "%s at operation %llu: %llu was refused and is there", what,
                       (unsigned long long)at, (unsigned long long)i);
+        if (there[i] && story->fates[i] == UNTOLD)
+            story->fates[i] = ACKNOWLEDGED; /* given out: what was staged from it is built upon */
     }
     /* It works on, and never gives a sequence again that stands for something else. */
     uint64_t seq = 0, durable = lane_durable(journal_lane(j, LANE_EVENTS));
@@ -122,6 +125,8 @@ static void check_what_is_there(struct story *story, const char *what, uint64_t 
     n = read_numbers(j = open_or_fail(story->disk), seq, numbers, MANY, NULL);
     ck_assert_uint_eq(n, 1);
     ck_assert_uint_eq(numbers[0], story->next);
+    story->fates[story->next] = ACKNOWLEDGED;
+    story->seqs[story->next++] = seq;
     journal_close(&j);
 }
 
@@ -155,6 +160,8 @@ static bool try_at(const struct plan *p, uint64_t n, uint64_t seed, bool cut)
     else
         disk_restart(story.disk);
     check_what_is_there(&story, cut ? "the power was cut" : p->what, n);
+    disk_cut_power(story.disk); /* nothing that was given out may still be on its way to the platter */
+    check_what_is_there(&story, "the power was cut after it recovered", n);
     disk_free(&story.disk);
     return failed;
 }
@@ -225,6 +232,68 @@ START_TEST(what_cannot_be_cut_is_hidden)
 }
 END_TEST
 
+/* Offsets of the entries in a file, refused ones too; returns how many. */
+static size_t entries_in(struct disk *d, const char *path, uint64_t ret[16])
+{
+    static const char mark[4] = "SLe1";
+    size_t n = 0, size = 0;
+    char *bytes;
+    struct err err = {0};
+    ck_assert_msg(io_read_file(disk_io(d), path, 1 << 20, &bytes, &size, &err), "%s", err.msg);
+    for (size_t at = SEGMENT_HEAD; at + sizeof mark <= size && n < 16; at++)
+        if (memcmp(bytes + at, mark, sizeof mark) == 0)
+            ret[n++] = at;
+    free(bytes);
+    return n;
+}
+
+/* Two entries, a commit of several that is refused and cannot be cut, and three entries behind it. false: the commit had one. */
+static bool refused_and_left(struct disk *d, uint64_t *ret_next)
+{
+    struct story story = {.disk = d, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .power = true};
+    struct journal *j = open_or_fail(d);
+    const char *names[4];
+    uint64_t seq, at[16];
+    for (; story.next < 2; story.next++)
+        ck_assert(append(j, story.next, &seq));
+    disk_fail_at(d, 2, DISK_ENOSPC, true); /* the sync, and the cut after it */
+    send_group(&story, j);
+    disk_fail_at(d, 0, DISK_EIO, false);
+    for (uint64_t n = story.next; n < story.next + 3; n++)
+        ck_assert(append(j, n, &seq));
+    journal_close(&j);
+    *ret_next = story.next;
+    return disk_names(d, ".seg", names, 4) >= 2 && entries_in(d, names[0], at) >= 4;
+}
+
+/* What stands before refused entries is damaged, and the first of them too: a reader that steps over the damage comes out among
+ * the refused. It goes on with the first of the segment behind, whatever the refused one's sequence is. */
+START_TEST(damage_before_what_was_refused)
+{
+    unsigned tried = 0;
+    for (uint64_t seed = 1; seed <= 400 && tried < 5; seed++) {
+        struct disk *d = disk_new(seed);
+        const char *names[4];
+        uint64_t at[16], numbers[16], next, damage = 0;
+        if (refused_and_left(d, &next)) {
+            ck_assert_uint_ge(disk_names(d, ".seg", names, 4), 2);
+            ck_assert_uint_ge(entries_in(d, names[0], at), 4);
+            disk_flip(d, names[0], at[1] + ENTRY_HEAD, 0x40);
+            disk_flip(d, names[0], at[2] + ENTRY_HEAD, 0x40);
+            struct journal *j = open_or_fail(d);
+            ck_assert_uint_eq(read_numbers(j, 1, numbers, 16, &damage), 4);
+            ck_assert(damage > 0 && numbers[0] == 0);
+            for (uint64_t i = 0; i < 3; i++)
+                ck_assert_uint_eq(numbers[1 + i], next + i);
+            journal_close(&j);
+            tried++;
+        }
+        disk_free(&d);
+    }
+    ck_assert_uint_ge(tried, 1);
+}
+END_TEST
+
 /* The process ended between a write and its sync: the next one finds the entry, gives it out, and so must keep it. */
 START_TEST(what_was_found_is_kept)
 {
@@ -255,4 +324,5 @@ CHECK_SUITE("journal faults", t)
     tcase_add_test(t, the_power_may_be_cut_at_every_operation);
     tcase_add_test(t, a_failed_sync_ends_its_segment);
     tcase_add_test(t, what_cannot_be_cut_is_hidden);
+    tcase_add_test(t, damage_before_what_was_refused);
 }

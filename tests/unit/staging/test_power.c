@@ -216,14 +216,6 @@ static void check_all(struct run *r)
     journal_close(&w->journal);
 }
 
-/* Whether nothing may still be on its way to the platter in the end. Where every operation failed until the process ended, a sync
- * failed, and what was refused could not be cut off: the kernel shows it to the next process, journal and SQLite alike, and may
- * never write it. */
-static bool settles(const struct plan *p)
-{
-    return !(p->all_after && p->fault == DISK_EIO);
-}
-
 /* A first life, a second one whose n-th operation fails, and one that must go well. false: it came to no fault. */
 static bool try_at(const struct plan *p, uint64_t n, uint64_t seed)
 {
@@ -250,10 +242,8 @@ static bool try_at(const struct plan *p, uint64_t n, uint64_t seed)
     ck_assert_msg(live(&r, 0, &err), "%s: %s", trying, err.msg);
     ck_assert_msg(live(&r, 1, &err) && live(&r, 0, &err), "%s: %s", trying, err.msg);
     check_all(&r);
-    if (settles(p)) {
-        disk_cut_power(r.disk);
-        check_all(&r);
-    }
+    disk_cut_power(r.disk); /* nothing of it may still be on its way to the platter */
+    check_all(&r);
     run_close(&r);
     *trying = 0;
     return failed;
@@ -354,8 +344,7 @@ static bool try_retry_at(const struct plan *p, uint64_t n, uint64_t seed, struct
     else
         disk_cut_power(r.disk);
     ck_assert_msg(retry(&r, &err), "%s: %s", trying, err.msg);
-    if (settles(p))
-        disk_cut_power(r.disk);
+    disk_cut_power(r.disk);
     dump(&r, n ? &got : want);
     ck_assert_msg(!n || span_eq(buf_span(&got), buf_span(want)), "%s:\n%.1500s\nand should be\n%.1500s", trying, buf_z(&got),
                   buf_z(want));
