@@ -28,6 +28,8 @@ struct parts {
     struct schedule *schedule;
     pthread_t stager_thread, merger_thread, kafka_thread;
     bool stager_runs, merger_runs, kafka_runs;
+    pthread_mutex_t acked_lock;
+    struct server *acked; /* whose answers wait for Kafka; guarded by acked_lock */
 };
 
 static void *stage(void *stager)
@@ -52,17 +54,64 @@ static void *send_to_kafka(void *sink)
     return NULL;
 }
 
+/* ---- ack: kafka ---- */
+
+static void tell_server(void *ctx, uint64_t next)
+{
+    struct parts *p = ctx;
+    (void)next; /* the server asks for the position itself */
+    pthread_mutex_lock(&p->acked_lock);
+    if (p->acked)
+        server_delivered(p->acked);
+    pthread_mutex_unlock(&p->acked_lock);
+}
+
+static uint64_t delivered_upto(void *sink)
+{
+    return kafka_sink_position(sink, LANE_EVENTS);
+}
+
+static bool kafka_is_down(void *sink)
+{
+    char words[8];
+    uint64_t since;
+    return kafka_sink_trouble(sink, words, sizeof words, &since);
+}
+
+static void set_acked(struct parts *p, struct server *s)
+{
+    pthread_mutex_lock(&p->acked_lock);
+    p->acked = s;
+    pthread_mutex_unlock(&p->acked_lock);
+}
+
+static bool start_server(struct parts *p, struct err *err)
+{
+    struct instance *in = p->in;
+    const struct server_ack ack = {delivered_upto, kafka_is_down, p->live.kafka};
+    struct server_opts so = {.config = in->config,
+                             .journal = in->journal,
+                             .data_dir = in->config->data_dir,
+                             .io = in->io,
+                             .ack = in->config->ack_kafka ? &ack : NULL};
+    if (!server_start(&so, &p->live.server, err))
+        return false;
+    set_acked(p, p->live.server);
+    return true;
+}
+
+/* ---- the parts ---- */
+
 static bool start_kafka(struct parts *p, struct err *err)
 {
     struct instance *in = p->in;
     struct kafka_sink_opts o = {.config = in->config, .journal = in->journal, .data_dir = in->config->data_dir, .io = in->io};
     if (!in->config->kafka.brokers)
         return true;
-    if (in->config->ack_kafka)
-        return err_set(err, ERR_CONFIG, "ack: kafka: the listener of this version answers after the journal's commit only; write "
-                                        "ack: journal");
     if (!kafka_settings_check(in->config, err) || !kafka_sink_new(&o, &p->live.kafka, err))
         return false;
+    if (in->config->ack_kafka)
+        kafka_sink_listen(p->live.kafka, &(struct kafka_listener){tell_server, p});
     p->kafka_runs = thread_start(&p->kafka_thread, send_to_kafka, p->live.kafka);
     return p->kafka_runs || err_set(err, ERR_NOMEM, "cannot start a thread");
 }
@@ -110,9 +159,7 @@ static bool start(struct parts *p, struct err *err)
                  in->config->admin_token.at ? "yes" : "none");
     if (!instance_journal(in, &p->live.journal, err) || !instance_state(in, &state, err) || !start_consumers(p, err))
         return false;
-    struct server_opts so = {
-        .config = in->config, .journal = in->journal, .data_dir = in->config->data_dir, .io = in->io};
-    if (!server_start(&so, &p->live.server, err))
+    if (!start_server(p, err))
         return false;
     p->live.started_us = in->io->world->now_us(in->io);
     if (!remote_listen(in->config, in->io, &p->live, &p->remote, err) ||
@@ -134,6 +181,7 @@ static void stop(struct parts *p, struct deadline *deadline)
     deadline_step(deadline, "a scrape of the metrics");
     admin_detach(p->admin); /* it looks at the other parts, too */
     deadline_step(deadline, "the last of the books");
+    set_acked(p, NULL);
     server_stop(&p->live.server);
     deadline_step(deadline, "staging, Kafka and merge");
     if (p->live.stager)
@@ -215,7 +263,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
         fprintf(io->err, "sluice: a server already runs on %s; `sluice status` shows it\n", in->config->data_dir);
         return EXIT_USAGE;
     }
-    struct parts p = {.in = &own};
+    struct parts p = {.in = &own, .acked_lock = PTHREAD_MUTEX_INITIALIZER};
     take_files(in->config);
     bool ok = instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
     int code = EXIT_DONE;

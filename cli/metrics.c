@@ -53,6 +53,13 @@ static bool add_unknown(struct scrape *s, struct err *err)
     return true;
 }
 
+static bool add_late(struct scrape *s, struct err *err)
+{
+    (void)err;
+    exposition_count(s->out, s->name, NULL, server_late(s->in->live->server));
+    return true;
+}
+
 static bool add_verify_times(struct scrape *s, struct err *err)
 {
     struct histogram_snapshot verify, request;
@@ -320,6 +327,7 @@ static const struct family {
 } families[] = {
     {"sluice_requests_total", "counter", "Requests to a source since the start, by what became of them.", add_requests},
     {"sluice_unknown_source_total", "counter", "Requests to no source of this configuration (404).", add_unknown},
+    {"sluice_late_total", "counter", "Deliveries answered 503 since Kafka did not have them in time (ack: kafka).", add_late},
     {"sluice_request_seconds", "histogram", "Whole requests, from the first byte to the answer.", add_request_times},
     {"sluice_verify_seconds", "histogram", "Verification of signatures.", add_verify_times},
     {"sluice_commit_seconds", "histogram", "Journal commits: write and fdatasync of one batch.", add_commit_times},

@@ -45,7 +45,7 @@ static uint64_t genuine_looking(const struct source_counts *c)
            c->by_outcome[OUT_MALFORMED];
 }
 
-static void look_at_push(struct source_status *st)
+static void look_at_push(const struct config *config, struct source_status *st)
 {
     const struct source_config *s = st->source;
     const struct source_counts *c = &st->counts;
@@ -69,8 +69,9 @@ static void look_at_push(struct source_status *st)
         find(st, false, next, "%llu of %llu deliveries were rejected, the last as %s", (unsigned long long)rejected,
              (unsigned long long)(rejected + accepted), outcome_name(c->last_rejected));
     if (c->by_outcome[OUT_UNAVAILABLE])
-        find(st, false, "df -h; sluice events check", "%llu deliveries were answered 503: they could not be stored",
-             (unsigned long long)c->by_outcome[OUT_UNAVAILABLE]);
+        find(st, false, config->ack_kafka ? "sluice status shows how Kafka gets on; df -h" : "df -h; sluice events check",
+             "%llu deliveries were answered 503: they could not be stored%s", (unsigned long long)c->by_outcome[OUT_UNAVAILABLE],
+             config->ack_kafka ? ", or the brokers were not there" : "");
 }
 
 struct run_look {
@@ -154,7 +155,7 @@ bool status_look(struct instance *in, const struct source_config *s, struct sour
         return false;
     if (in->live) {
         server_counts(in->live->server, span_of(s->name), &st->counts);
-        look_at_push(st);
+        look_at_push(in->config, st);
     }
     look_at_workers(in, st);
     struct run_look look = {.st = st};

@@ -91,6 +91,7 @@ struct config {
     uint64_t cut_bytes, cut_age_us;
     struct kafka_config kafka;
     bool ack_kafka; /* ack: kafka */
+    uint64_t ack_us;
     const char *merge_db; /* of merge.target sqlite:… */
     uint64_t merge_every_us;
     uint64_t retain_raw_us;

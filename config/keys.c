@@ -108,6 +108,9 @@ const struct key_row config_keys[] = {
      "longest time of a request's body from the end of its head", false},
     {"limits.request", KEY_DURATION, AT(request_us), "60s", SECOND, 3600 * SECOND, NULL,
      "longest time of one whole request, head and body together", false},
+    {"limits.ack", KEY_DURATION, AT(ack_us), "4s", 100 * MS, 600 * SECOND, NULL,
+     "`ack: kafka`: how long a delivery waits for Kafka; then it is answered 503, and the sender's next try waits for the same "
+     "rows", false},
     {"limits.threads", KEY_NUMBER, AT(threads), "0", 0, 64, NULL, "epoll workers; 0: as many as cores, at most 4", false},
     {"drain_delay", KEY_DURATION, AT(drain_us), "0s", 0, 600 * SECOND, NULL,
      "how long requests are still taken after SIGTERM; /readyz says 503 meanwhile", false},

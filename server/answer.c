@@ -125,6 +125,14 @@ void answer_refused_as(struct request *r, enum outcome o, unsigned status)
 
 void answer_stored(struct request *r)
 {
+    if (r->stored && r->late) { /* counted as accepted: the journal has it, and a second one is a duplicate */
+        tell(r, 503, "not_in_kafka_yet");
+        return;
+    }
+    if (r->duplicate && !r->late) {
+        answer_outcome(r, OUT_DUPLICATE);
+        return;
+    }
     if (!r->stored) {
         answer_outcome(r, OUT_UNAVAILABLE);
         return;

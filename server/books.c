@@ -40,7 +40,7 @@ static void remember(struct rebuild *b, const struct entry *e)
         return;
     for (size_t i = 0; i < s->n_sources; i++)
         if (span_eqz(e->source, s->sources[i].config->name) && e->received_us + s->sources[i].duplicate_us > b->now_us)
-            seen_add(s->seen, e->dedupe, e->received_us + s->sources[i].duplicate_us);
+            seen_add(s->seen, e->dedupe, e->received_us + s->sources[i].duplicate_us, e->seq);
 }
 
 static bool read_tail(struct rebuild *b, uint64_t from, uint64_t to, struct err *err)

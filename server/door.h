@@ -5,10 +5,11 @@
  * books.c   books and marks on disk  counts.c    the counters                rejected.c what was refused, kept
  * keyring.c verifiers and delivered secrets      handshake.c proofs of ownership
  * forwarded.c  who is behind a proxy             confirm.c   URLs that a handshake asks for
+ * await.c   answers that wait for Kafka
  *
  * Threads: the workers of http/ run requests; the lane's committer completes their tickets; `bookkeeper` writes the books and
- * what was refused every second; with TLS `watcher` looks for a replaced certificate.
- * Locks are leaves: none is taken while another is held. */
+ * what was refused every second; with TLS `watcher` looks for a replaced certificate; with ack: kafka one looks at the clock.
+ * Locks are leaves: none is taken while another is held, but that the committer holds the counts' while it tells of a batch. */
 #pragma once
 #include "http/http.h"
 #include "http/peers.h"
@@ -46,6 +47,18 @@ struct keyring {
     bool sealed;                    /* it is not known which there are: none is taken unsigned */
 };
 
+/* Requests whose entry is in the journal and not yet in Kafka. */
+struct awaiting {
+    pthread_mutex_t lock;
+    struct request *first, *last; /* by sequence */
+    size_t n;
+    bool over;           /* nobody is waited for any more */
+    atomic_bool trouble; /* as it was when last looked */
+    _Atomic uint64_t late;
+    bool runs;
+    pthread_t thread;
+};
+
 /* Buffers that a request needs while it is judged; each worker has one. */
 struct workspace {
     struct verify_scratch *verify;
@@ -80,6 +93,8 @@ struct server {
     const char *data_dir;
     pthread_mutex_t deliver_lock; /* one secret is taken at a time */
     struct confirm *confirm;      /* NULL: no source fetches */
+    struct server_ack ack;
+    struct awaiting awaiting;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
     bool stopping; /* guarded by stop_lock: ends the own threads */
@@ -107,6 +122,11 @@ struct request {
     struct http_message message; /* as http has it, with credentials blanked; borrowed as there */
     struct hash128 dedupe;
     uint64_t verified_us;
+    /* with ack: kafka: */
+    struct request *await_before, *await_behind;
+    uint64_t await_seq, await_until_us;
+    bool duplicate; /* of an entry that was still on its way */
+    bool late;      /* it was not in Kafka in time */
 };
 
 /* ---- server.c ---- */
@@ -132,6 +152,17 @@ void request_stored(struct request *r);
 /* Keeps the request for `sluice verify --last-rejected`; blanks its credentials, so it is the last to look at them. whole: its
  * body is all there. scheme: that spoke for the verdict, or NULL. */
 void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64_t received_us, bool whole);
+
+/* ---- await.c ---- */
+bool await_start(struct server *s, struct err *err);
+bool await_is_on(const struct server *s);
+bool await_refuses(const struct server *s); /* Kafka is not to be had now */
+/* Always true with ack: journal. */
+bool await_is_delivered(const struct server *s, uint64_t seq);
+/* The request is resumed when the entry `seq` is delivered, or `late`; that may be before this returns. */
+void await_delivery(struct request *r, uint64_t seq);
+void await_end(struct server *s);  /* nobody waits any more */
+void await_stop(struct server *s); /* behind the order to stop */
 
 /* ---- handshake.c ---- */
 const struct handshake_rule *handshake_find(const struct request *r, bool verified, const struct scope *scope);

@@ -171,6 +171,13 @@ void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64
 
 /* ---- storing ---- */
 
+static void remember(struct request *r, uint64_t seq)
+{
+    struct server *s = r->server;
+    if (has_key(r))
+        seen_add(s->seen, r->dedupe, s->io->world->now_us(s->io) + r->source->duplicate_us, seq);
+}
+
 /* In the thread that commits: what has to be in the order of the sequences, and no more. */
 static void stored(struct ticket *t, const struct err *err)
 {
@@ -183,7 +190,12 @@ static void stored(struct ticket *t, const struct err *err)
         r->stored = true;
     }
     s->batch_n++;
-    http_resume(r->x);
+    if (!r->stored || !await_is_on(s)) {
+        http_resume(r->x);
+        return;
+    }
+    remember(r, t->seq); /* a second one that comes meanwhile waits for the same entry */
+    await_delivery(r, t->seq);
 }
 
 void batch_before(void *ctx)
@@ -204,9 +216,8 @@ void batch_after(void *ctx)
 
 void request_stored(struct request *r)
 {
-    struct server *s = r->server;
-    if (r->stored && has_key(r))
-        seen_add(s->seen, r->dedupe, s->io->world->now_us(s->io) + r->source->duplicate_us);
+    if (r->stored && !await_is_on(r->server))
+        remember(r, r->ticket.seq);
     answer_stored(r);
 }
 
@@ -215,7 +226,7 @@ static void store(struct request *r, const struct verify_result *found)
     struct server *s = r->server;
     struct err err = {0};
     atomic_fetch_add(&s->pending, 1);
-    if (atomic_load(&s->closed) || !blank_credentials(r, found)) {
+    if (atomic_load(&s->closed) || await_refuses(s) || !blank_credentials(r, found)) {
         atomic_fetch_sub(&s->pending, 1);
         answer_outcome(r, OUT_UNAVAILABLE);
         return;
@@ -291,10 +302,17 @@ static void judge(struct request *r, struct workspace *w)
     }
     if (source->has_id)
         find_duplicate_key(r, &scope, &w->text);
-    if (has_key(r) && seen_has(s->seen, r->dedupe, r->verified_us))
-        answer_outcome(r, OUT_DUPLICATE);
-    else
+    uint64_t seq;
+    if (!has_key(r) || !seen_has(s->seen, r->dedupe, r->verified_us, &seq)) {
         store(r, &found);
+    } else if (await_is_delivered(s, seq)) {
+        answer_outcome(r, OUT_DUPLICATE);
+    } else if (await_refuses(s)) {
+        answer_outcome(r, OUT_UNAVAILABLE);
+    } else {
+        r->duplicate = true;
+        await_delivery(r, seq);
+    }
 }
 
 void judge_request(struct request *r)

@@ -9,6 +9,7 @@
 struct mark {
     struct hash128 key;
     uint64_t until_us; /* 0: empty */
+    uint64_t seq;
 };
 struct generation {
     struct mark *marks; /* SLOTS */
@@ -48,7 +49,7 @@ static struct mark *slot_of(const struct generation *g, struct hash128 key)
     return &g->marks[i];
 }
 
-void seen_add(struct seen *s, struct hash128 key, uint64_t until_us)
+void seen_add(struct seen *s, struct hash128 key, uint64_t until_us, uint64_t seq)
 {
     pthread_mutex_lock(&s->lock);
     struct mark *m = slot_of(&s->young, key);
@@ -62,16 +63,19 @@ void seen_add(struct seen *s, struct hash128 key, uint64_t until_us)
     }
     s->young.n += !m->until_us;
     m->key = key;
+    m->seq = seq;
     if (until_us > m->until_us)
         m->until_us = until_us;
     pthread_mutex_unlock(&s->lock);
 }
 
-bool seen_has(struct seen *s, struct hash128 key, uint64_t now_us)
+bool seen_has(struct seen *s, struct hash128 key, uint64_t now_us, uint64_t *ret_seq)
 {
     pthread_mutex_lock(&s->lock);
     const struct mark *young = slot_of(&s->young, key), *old = slot_of(&s->old, key);
-    bool has = now_us < young->until_us || now_us < old->until_us;
+    const struct mark *m = now_us < young->until_us ? young : old;
+    bool has = now_us < m->until_us;
+    *ret_seq = m->seq;
     pthread_mutex_unlock(&s->lock);
     return has;
 }

@@ -1,7 +1,7 @@
 /* seen: which deliveries are already durable, as a bounded set that forgets. Private to server/.
  *
  * Two generations of open-addressed tables: when the younger is full the older one goes. Each mark has a time until which it
- * counts. Forgetting costs nothing but a second copy of an entry, which the merge takes as the same.
+ * counts, and the sequence of its entry. Forgetting costs nothing but a second copy of an entry, which the merge takes as the same.
  * Threads: any. Life: seen_new -> … -> seen_free. */
 #pragma once
 #include "core/codec.h"
@@ -13,5 +13,5 @@
 struct seen;
 struct seen *seen_new(void);
 void seen_free(struct seen **s);
-void seen_add(struct seen *s, struct hash128 key, uint64_t until_us);
-bool seen_has(struct seen *s, struct hash128 key, uint64_t now_us);
+void seen_add(struct seen *s, struct hash128 key, uint64_t until_us, uint64_t seq);
+bool seen_has(struct seen *s, struct hash128 key, uint64_t now_us, uint64_t *ret_seq);

@@ -264,6 +264,8 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     s->data_dir = o->data_dir;
     s->started_us = o->io->world->now_us(o->io);
     s->seen = seen_new();
+    s->ack = o->ack ? *o->ack : (struct server_ack){0};
+    pthread_mutex_init(&s->awaiting.lock, NULL);
     buf_init(&s->warnings, 1 << 16);
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->deliver_lock, NULL);
@@ -274,7 +276,7 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     bool ok = start_tls(s, err) && add_sources(s, err) && books_open(s, o->data_dir, err);
     if (ok)
         open_rejected(s, o->data_dir);
-    if (!ok || !open_http(s, err) || !start_threads(s, err) || !confirm_start(s, o, err) ||
+    if (!ok || !open_http(s, err) || !start_threads(s, err) || !await_start(s, err) || !confirm_start(s, o, err) ||
         !start_workers(s, err)) {
         server_stop(&s);
         return false;
@@ -302,6 +304,7 @@ static void stop_workers(struct server *s)
     atomic_store(&s->closed, true);
     while (atomic_load(&s->pending))
         s->io->world->sleep_us(s->io, 2000);
+    await_end(s);
     wait_for_exchanges(s, DRAIN_US / 5);
     lane_listen(s->lane, NULL);
     http_stop(s->http);
@@ -318,6 +321,7 @@ static void stop_threads(struct server *s)
         pthread_join(s->bookkeeper, NULL);
     if (s->watcher_runs)
         pthread_join(s->watcher, NULL);
+    await_stop(s);
 }
 
 static void free_sources(struct server *s)
@@ -361,6 +365,7 @@ void server_stop(struct server **server)
     tls_free(&s->tls);
     buf_release(&s->warnings);
     pthread_mutex_destroy(&s->book_lock);
+    pthread_mutex_destroy(&s->awaiting.lock);
     pthread_mutex_destroy(&s->deliver_lock);
     pthread_mutex_destroy(&s->stop_lock);
     pthread_cond_destroy(&s->stop_cond);

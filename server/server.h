@@ -18,12 +18,19 @@ enum outcome {
 };
 const char *outcome_name(enum outcome o);
 
+/* ack: kafka: whose delivery a 2xx waits for. Both are called by any thread and must not block. */
+struct server_ack {
+    uint64_t (*position)(void *ctx); /* the lowest sequence of lane events that is not delivered */
+    bool (*trouble)(void *ctx);      /* what is stored now may not be delivered soon: it is refused, nothing is stored */
+    void *ctx;
+};
 struct server;
 struct server_opts {
     const struct config *config;
     struct journal *journal;
     const char *data_dir;
     const struct io *io;
+    const struct server_ack *ack; /* NULL: a delivery is answered once it is in the journal */
     /* For tests: where https calls of handshakes go ("host:port:to-host:to-port"), and the file of certificates that count. */
     const char *confirm_via, *confirm_certificates;
 };
@@ -33,6 +40,10 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
 void server_drain(struct server *s);
 void server_stop(struct server **s); /* drains, unless that is done */
 uint16_t server_port(const struct server *s); /* the bound port */
+
+/* The ack's position moved. By any thread; does not block. */
+void server_delivered(struct server *s);
+uint64_t server_late(const struct server *s); /* deliveries that were told 503 since Kafka did not have them in time */
 
 struct source_counts { /* since the server started */
     uint64_t by_outcome[OUT_COUNT];

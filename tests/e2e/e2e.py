@@ -2,9 +2,10 @@
 """The promise, end to end: a random history, pushed and pulled at once, with kill -9 of server and puller at random moments, must
 end in tables that equal the provider's truth row for row, with books that balance.
 
-e2e.py --seeds 50 --first 1 [--objects N] [--jobs 2] [--verbose] [--kafka]
---kafka sends the rows to Apache Kafka as well, transactional with every other seed, stops and starts the broker on the way, and
-compares what a reader of the topics makes of them with the truth, too.
+e2e.py --seeds 50 --first 1 [--objects N] [--jobs 2] [--verbose] [--outside]
+--outside stages to an S3 server and sends the rows to Apache Kafka as well, transactional with every other seed, with answers that
+wait for Kafka at every other pair of seeds. Bucket and broker are stopped and started on the way, and what a reader of the bucket,
+and one of the topics, makes of the rows is compared with the truth, too.
 Each seed prints "ok e2e/<seed>" or "FAIL e2e/<seed>"; `e2e.py --first SEED --seeds 1 --verbose` runs it again.
 """
 import argparse
@@ -23,6 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from sluice import ROOT, Sluice  # noqa: E402
 import beside  # noqa: E402
 import kafka  # noqa: E402
+import s3  # noqa: E402
 import compare  # noqa: E402
 import deliver  # noqa: E402
 import history  # noqa: E402
@@ -37,14 +39,14 @@ sources:
     config: {api_key: {file: ./secrets/key}}
     base_url: @base@
 staging:
-  objects: {url: "file://./data/staging", cut_bytes: @cut@, cut_age: @age@}@kafka@
+  objects: {url: @store@, cut_bytes: @cut@, cut_age: @age@}@kafka@
 merge: {target: "sqlite:./data/tables.db", every: 200ms}
 journal: {segment: @segment@}
 """
 
 
 class Run:
-    def __init__(self, seed, objects, verbose, broker=None):
+    def __init__(self, seed, objects, verbose, broker=None, bucket=None):
         self.rnd = random.Random(seed)
         self.seed, self.verbose = seed, verbose
         self.past = history.History(seed, objects, int(time.time()) - 60)
@@ -57,7 +59,8 @@ class Run:
         self.older = self.manifest.replace("key: [id]\n", "key: [id, nowhere]\n").replace(
             "columns: {object: object}", "columns: {plan: tariff}")
         self.changes_transform = seed % 3 == 0
-        self.broker, self.transactional = broker, seed % 2 == 1
+        self.broker, self.transactional, self.waits = broker, seed % 2 == 1, seed % 4 < 2
+        self.server, self.prefix = bucket, "e2e%d" % seed
         self.topics = ["e2e%d.acme.%s" % (seed, t) for t in ("customers", "invoices", "subscriptions", "tickets", "events")]
 
     def say(self, *words):
@@ -68,13 +71,19 @@ class Run:
         rnd = self.rnd
         return (CONFIG.replace("@base@", self.provider.base).replace("@cut@", rnd.choice(("64KiB", "1MiB", "64MiB")))
                 .replace("@age@", rnd.choice(("50ms", "300ms", "1s"))).replace("@segment@", rnd.choice(("256KiB", "4MiB")))
-                .replace("@kafka@", self.kafka_config()))
+                .replace("@store@", self.store_config()).replace("@kafka@", self.kafka_config()))
+
+    def store_config(self):
+        if not self.server:
+            return '"file://./data/staging"'
+        return ('"s3://bucket/%s", endpoint: "http://127.0.0.1:%d", access_key: {file: ./secrets/s3_id}, secret_key: {file: ./secrets/s3}'
+                % (self.prefix, self.server.port))
 
     def kafka_config(self):
         if not self.broker:
             return ""
-        return "\n  kafka: {brokers: \"%s\", topic: \"e2e%d.{source}.{table}\", transactional: %s}" % (
-            self.broker.brokers, self.seed, "true" if self.transactional else "false")
+        return "\n  kafka: {brokers: \"%s\", topic: \"e2e%d.{source}.{table}\", transactional: %s}%s" % (
+            self.broker.brokers, self.seed, "true" if self.transactional else "false", "\nack: kafka" if self.waits else "")
 
     def push(self, deliveries):
         self.delivered = self.webhooks.run(deliveries, connections=6, seconds=240, upto=self.provider.advance)
@@ -106,16 +115,25 @@ class Run:
         rounds = 0
         while not self.pushed or rounds < 3:
             rounds += 1
-            if self.broker and rounds == 2:
-                self.say("the broker goes")
-                self.broker.kill()
-            if self.broker and rounds == 4:
-                self.broker.start()
+            self.take_away(rounds)
             time.sleep(self.rnd.random() * 0.4)
             if self.rnd.random() < 0.5:
                 self.pull_some(s)
             if self.rnd.random() < 0.6:
                 self.kill_server(s)
+
+    def take_away(self, rounds):
+        """The broker and the bucket are gone for a while, one behind the other, and together between."""
+        if self.broker and rounds == 2:
+            self.say("the broker goes")
+            self.broker.kill()
+        if self.server and rounds == 3:
+            self.say("the bucket goes")
+            self.server.stop()
+        if self.broker and rounds == 4:
+            self.broker.start()
+        if self.server and rounds == 5:
+            self.server.start_again()
 
     def settle(self, s):
         """The provider's clock goes on; one last whole pull, everything merged, what failed under the older transform tried again."""
@@ -125,6 +143,9 @@ class Run:
             s.kill()
             s.write("sources/acme.yaml", self.manifest)
             s.start()
+        if self.server:
+            self.server.start_again()
+            self.broker.start_again()
         self.provider.clock_s = int(time.time()) + 20
         self.say("last pull")
         s.run("backfill", "acme")            # what a killed run left
@@ -137,7 +158,6 @@ class Run:
             s.run("merge")
         self.dead = len(dead)
         if self.broker:
-            self.broker.start_again()
             self.wait_for_kafka(s)
 
     def wait_for_kafka(self, s):
@@ -154,10 +174,19 @@ class Run:
 
     def check_kafka(self):
         rows = [json.loads(m["payload"]) for m in self.broker.messages(*self.topics, committed=True)]
-        wrong = compare.messages([r for r in rows if r["table"] != "events"], self.past.truth(), {"tickets": {"pull": ["body", "votes"]}})
-        assert not wrong, "Kafka: %d differences:\n  %s" % (len(wrong), "\n  ".join(wrong[:15]))
+        self.check_rows("Kafka", rows)
         seen = [(r["table"], r["entry"], r["version"], r["origin"], json.dumps(r["key"])) for r in rows]
         assert not self.transactional or len(set(seen)) == len(seen), "%d rows arrived twice" % (len(seen) - len(set(seen)))
+
+    def check_rows(self, where, rows):
+        wrong = compare.messages([r for r in rows if r["table"] != "events"], self.past.truth(), {"tickets": {"pull": ["body", "votes"]}})
+        assert not wrong, "%s: %d differences:\n  %s" % (where, len(wrong), "\n  ".join(wrong[:15]))
+
+    def check_bucket(self):
+        rows = [json.loads(line) for line in self.server.bucket().lines(self.prefix)]
+        self.check_rows("the bucket", rows)
+        seen = [(r["table"], r["entry"], r["version"], r["origin"], json.dumps(r["key"])) for r in rows]
+        assert len(set(seen)) == len(seen), "%d rows are in the bucket twice" % (len(seen) - len(set(seen)))
 
     def check(self, s):
         assert self.delivered, "genuine deliveries were not answered 2xx in time"
@@ -171,6 +200,8 @@ class Run:
         assert books["waiting"] == 0 and books["rows_waiting"] == 0, "something waits: %s" % books
         if self.broker:
             self.check_kafka()
+        if self.server:
+            self.check_bucket()
         if self.changes_transform is False:
             assert self.dead == 0, "dead letters without a cause"
 
@@ -179,7 +210,7 @@ class Run:
         if self.broker:
             self.broker.create(*self.topics)
         self.provider.start()
-        files = {"secrets/acme": deliver.SECRET, "secrets/key": provider.TOKEN,
+        files = {"secrets/acme": deliver.SECRET, "secrets/key": provider.TOKEN, "secrets/s3_id": s3.KEY, "secrets/s3": s3.SECRET,
                  "sources/acme.yaml": self.older if self.changes_transform else self.manifest}
         with Sluice(self.config(), files) as s:
             s.start()
@@ -211,27 +242,28 @@ def one(job):
 
 
 @contextlib.contextmanager
-def own_broker():
-    global broker
-    with kafka.Kafka() as broker:
+def own_servers():
+    global broker, bucket
+    with kafka.Kafka() as broker, s3.S3Proxy() as bucket:
         yield
 
 
-def kafka_test(seed, objects, verbose):
+def outside_test(seed, objects, verbose):
     def test():
-        print("    again: python3 tests/e2e/e2e.py --kafka --first %d --seeds 1 --objects %d --verbose" % (seed, objects))
+        print("    again: python3 tests/e2e/e2e.py --outside --first %d --seeds 1 --objects %d --verbose" % (seed, objects))
         broker.start_again()
-        print("   ", Run(seed, objects, verbose, broker).run())
-    test.__name__ = "kafka-%d" % seed
+        bucket.start_again()
+        print("   ", Run(seed, objects, verbose, broker, bucket).run())
+    test.__name__ = "outside-%d" % seed
     return test
 
 
-def with_kafka(jobs):
-    why = kafka.missing()
+def outside(jobs):
+    why = kafka.missing() or s3.missing()
     if why:
-        print("skip e2e-kafka " + why)
+        print("skip e2e-outside " + why)
         return 0
-    return beside.main([kafka_test(*job) for job in jobs], "e2e", around=own_broker, only=[])
+    return beside.main([outside_test(*job) for job in jobs], "e2e", around=own_servers, only=[])
 
 
 def main():
@@ -241,12 +273,12 @@ def main():
     parser.add_argument("--objects", type=int, default=2000)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--verbose", action="store_true")
-    parser.add_argument("--kafka", action="store_true")
+    parser.add_argument("--outside", action="store_true")
     args = parser.parse_args()
     jobs = [(seed, args.objects, args.verbose) for seed in range(args.first, args.first + args.seeds)]
     bad = 0
-    if args.kafka:
-        return with_kafka(jobs)
+    if args.outside:
+        return outside(jobs)
     with multiprocessing.get_context("spawn").Pool(min(args.jobs, len(jobs)), maxtasksperchild=4) as pool:
         for line in pool.imap_unordered(one, jobs):
             print(line, flush=True)

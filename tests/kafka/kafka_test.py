@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import sqlite3
 import sys
 import threading
@@ -115,7 +116,7 @@ class World:
         wait(lambda: re.search(pattern, self.findings()), lambda: "no finding like %s: %s" % (pattern, self.findings()))
 
     def wait_healthy(self):
-        wait(lambda: not re.search("Kafka", self.findings()), self.findings)
+        wait(lambda: not re.search("Kafka does not", self.findings()), self.findings)
 
     def position(self, sink, lane="events"):
         db = sqlite3.connect(self.s.path("data", "state.db"))
@@ -473,6 +474,76 @@ def a_transaction_that_the_brokers_gave_up_is_no_takeover():
         w.wait_complete(committed=True)
         each_once(w.rows(committed=True))
         w.wait_healthy()
+
+
+def send_from_several(w, n, stop):
+    """Senders until `stop`; what is answered 200 goes into w.sent."""
+    def push(k):
+        connection, i = deliver.Connection(w.s.port), 0
+        while not stop.is_set():
+            event = "evt_%d_%d" % (k, i)
+            body = json.dumps({"id": event, "type": "customer.updated", "timestamp": "2026-11-20T00:00:00Z",
+                               "data": {"id": "cus_%d" % k, "updated_at": i}}).encode()
+            try:
+                status = connection.post(deliver.request("/in/acme", "msg_%d_%d" % (k, i), body))
+            except OSError:
+                status = 0
+            if status == 200:
+                w.sent.append(event)
+                i += 1
+    threads = [threading.Thread(target=push, args=(k,), daemon=True) for k in range(n)]
+    for t in threads:
+        t.start()
+    return threads
+
+
+def acknowledged_is_in_kafka(more):
+    """Whatever becomes of Sluice's own disk."""
+    with World(more=more, rest="ack: kafka") as w:
+        stop = threading.Event()
+        threads = send_from_several(w, 6, stop)
+        wait(lambda: len(w.sent) > 300, lambda: "only %d deliveries were answered\n%s" % (len(w.sent), w.s.logged()))
+        w.s.kill()
+        shutil.rmtree(w.s.path("data"))
+        stop.set()
+        for t in threads:
+            t.join()
+        missing = w.missing(committed=True)
+        assert not missing, "%d rows of acknowledged events are not in Kafka, such as %s" % (len(missing), missing[:3])
+
+
+@test
+def ack_kafka_acknowledged_is_in_kafka():
+    acknowledged_is_in_kafka("")
+
+
+@test
+def ack_kafka_acknowledged_is_committed():
+    acknowledged_is_in_kafka(", transactional: true")
+
+
+@test
+def ack_kafka_503_while_the_brokers_are_down():
+    with World(rest="ack: kafka\nlimits: {ack: 1s}") as w:
+        w.send(50)
+        assert not w.missing()
+        broker.kill()
+        wait(lambda: w.send(1, must=False)[503] == 1, "it answers 200 without a broker")
+        w.wait_finding("Kafka does not get on")
+        assert w.metric("sluice_late_total") + w.metric('sluice_requests_total{source="acme",outcome="unavailable"}') > 0
+        before = w.position("objects")
+        began = time.monotonic()
+        assert w.send(5, must=False)[503] == 5
+        assert time.monotonic() - began < 4, "whoever comes while the brokers are known to be down need not wait"
+        assert w.position("objects") == before, "what was refused was stored"
+        broker.start()
+        wait(lambda: w.send(1, must=False)[200] == 1, "it goes on refusing")
+        w.send(20)
+        assert not w.missing()
+        each = collections.Counter((m["headers"]["table"], m["headers"]["event_id"]) for m in w.rows())
+        assert set(each.values()) == {1}, "sent again, an event is another entry: %s" % each.most_common(3)
+        w.wait_healthy()
+        assert w.status()["books"]["balanced"]
 
 
 @test

@@ -63,6 +63,15 @@ def fetch_alone(name, folder, command, ready):
     return folder
 
 
+def missing():
+    """What S3Proxy lacks on this machine, or None."""
+    try:
+        S3Proxy.fetched()
+    except Missing as e:
+        return str(e)
+    return None
+
+
 class Server:
     """A running store with an empty bucket named `bucket`."""
     kind = ""
@@ -73,11 +82,27 @@ class Server:
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = None
         try:
-            self.process = subprocess.Popen(self.command(), cwd=self.dir, stdout=self.log, stderr=self.log)
-            self.wait()
+            self.words = self.command()
+            self.start()
         except BaseException:  # no test has it yet: nobody else would end it
             self.close()
             raise
+
+    def start(self):
+        self.process = subprocess.Popen(self.words, cwd=self.dir, stdout=self.log, stderr=self.log)
+        self.wait()
+
+    def start_again(self):
+        """Where it was stopped: with what it held, if it keeps that in files."""
+        if not self.process:
+            self.start()
+
+    def stop(self):
+        """As a machine that is gone: connections end, nothing answers."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
 
     def wait(self, seconds=90):
         end = time.monotonic() + seconds
@@ -93,9 +118,7 @@ class Server:
         return Bucket(self.port, name, **kw)
 
     def close(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
+        self.stop()
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -110,7 +133,8 @@ class S3Proxy(Server):
     kind = "s3proxy"
     options = ""
 
-    def command(self):
+    @staticmethod
+    def fetched():
         def maven(folder):
             with open(os.path.join(folder, "pom.xml"), "w") as f:
                 f.write(POM)
@@ -118,6 +142,10 @@ class S3Proxy(Server):
         jars = os.path.join(fetch("s3proxy", maven, "jars"), "jars")
         if not shutil.which("java"):
             raise Missing("java is not installed")
+        return jars
+
+    def command(self):
+        jars = self.fetched()
         os.makedirs(os.path.join(self.dir, "data", "bucket"))  # a folder is a bucket
         with open(os.path.join(self.dir, "logback.xml"), "w") as f:
             f.write(LOGBACK)

@@ -28,6 +28,7 @@ struct world {
     uint64_t journal_bytes_max;
     struct journal *journal;
     struct server *server;
+    const struct server_ack *ack; /* NULL: ack: journal */
     struct verifier *signer, *slack;
 };
 
@@ -109,7 +110,7 @@ static inline void world_start(struct world *w)
     struct err err = {0};
     if (!w->journal)
         world_open_journal(w);
-    struct server_opts so = {.config = &w->config, .journal = w->journal, .data_dir = w->dir, .io = w->io};
+    struct server_opts so = {.config = &w->config, .journal = w->journal, .data_dir = w->dir, .io = w->io, .ack = w->ack};
     ck_assert_msg(server_start(&so, &w->server, &err), "%s", err.msg);
     ck_assert_uint_ne(server_port(w->server), 0);
 }
