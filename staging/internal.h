@@ -28,6 +28,7 @@ struct stager {
     struct staged_source unknown;
     struct lane_work lanes[LANE_COUNT];
     bool hurries; /* works as other threads do */
+    atomic_bool busy; /* much is waiting */
     uint64_t cleaned_us, looked_us; /* monotonic: when it was cleaned, and looked at whether it is nearly full */
     pthread_mutex_t work; /* everything above: a step, a drain, a retry */
     atomic_bool stop;
