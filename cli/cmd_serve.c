@@ -123,14 +123,16 @@ static void wake_merger(void *ctx)
         merger_wake(live->merger);
 }
 
+static bool staging_is_busy(void *ctx)
+{
+    return stager_is_busy(ctx);
+}
+
 static bool start_consumers(struct parts *p, struct err *err)
 {
     struct instance *in = p->in;
     struct store *store;
     if (!instance_store(in, &store, err))
-        return false;
-    struct merger_opts mo = {.config = in->config, .store = store, .io = in->io, .data_dir = in->config->data_dir};
-    if (!merger_new(&mo, &p->live.merger, err))
         return false;
     struct stager_opts so = {.config = in->config,
                              .journal = in->journal,
@@ -140,6 +142,14 @@ static bool start_consumers(struct parts *p, struct err *err)
                              .published = wake_merger,
                              .published_ctx = &p->live};
     if (!stager_new(&so, &p->live.stager, err))
+        return false;
+    struct merger_opts mo = {.config = in->config,
+                             .store = store,
+                             .io = in->io,
+                             .data_dir = in->config->data_dir,
+                             .gives_way = staging_is_busy,
+                             .gives_way_ctx = p->live.stager};
+    if (!merger_new(&mo, &p->live.merger, err))
         return false;
     p->stager_runs = thread_start(&p->stager_thread, stage, p->live.stager);
     p->merger_runs = thread_start(&p->merger_thread, merge, p->live.merger);

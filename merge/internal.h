@@ -13,6 +13,8 @@ struct merger {
     struct target *target;
     struct target_lock lock;
     atomic_bool stop;
+    bool (*gives_way)(void *ctx); /* NULL: never */
+    void *gives_way_ctx;
     /* one pass */
     struct buf keys;            /* objects to merge, NUL-terminated texts */
     struct buf bad;             /* objects that failed in this pass, the same */

@@ -22,6 +22,8 @@ struct merger_opts {
     struct store *store;
     const struct io *io;
     const char *data_dir; /* where state.db is: merger_run settles its books (merge/account.h); NULL: nobody's */
+    bool (*gives_way)(void *ctx); /* while it says true, merger_run waits between transactions, some seconds; may be NULL */
+    void *gives_way_ctx;
 };
 struct merge_counts {
     uint64_t objects, rows;       /* read */

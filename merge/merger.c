@@ -61,6 +61,8 @@ bool merger_new(const struct merger_opts *o, struct merger **ret, struct err *er
     m->store = o->store;
     m->io = o->io;
     m->data_dir = o->data_dir;
+    m->gives_way = o->gives_way;
+    m->gives_way_ctx = o->gives_way_ctx;
     m->unsettled = o->data_dir != NULL;
     m->lock.fd = -1;
     pthread_mutex_init(&m->mutex, NULL);

@@ -12,6 +12,8 @@
 #define OBJECTS_A_TRANSACTION 1000
 #define OBJECTS_A_BATCH 4096 /* listed at a time: the list stays small however much waits */
 #define BAD_MAX 64
+#define GIVE_WAY_US (UINT64_C(10) * 1000000)
+#define GIVE_WAY_LOOK_US (UINT64_C(20) * 1000)
 #define LINES_BETWEEN_LOOKS 256
 #define DAY_US (UINT64_C(86400) * 1000000)
 
@@ -274,6 +276,16 @@ static bool set_aside(struct table_pass *p, const char *key)
     return buf_ok(&m->bad);
 }
 
+/* What is being staged is waited for by whoever looks at the lag; what is staged can be merged later, but not for ever. */
+static void give_way(const struct merger *m)
+{
+    const struct io *io = m->io;
+    uint64_t from = io->world->monotonic_us(io);
+    while (m->gives_way && !atomic_load(&m->stop) && m->gives_way(m->gives_way_ctx) &&
+           io->world->monotonic_us(io) - from < GIVE_WAY_US)
+        io->world->sleep_us(io, GIVE_WAY_LOOK_US);
+}
+
 static bool merge_refs(struct table_pass *p, const struct object_ref *refs, size_t n, struct merge_counts *counts)
 {
     struct target *target = p->m->target;
@@ -283,6 +295,8 @@ static bool merge_refs(struct table_pass *p, const struct object_ref *refs, size
     for (size_t i = 0; i < n; i++) {
         if (is_bad(p->m, refs[i].key))
             continue;
+        if (!open)
+            give_way(p->m);
         if (!open && !target->ops->begin(target, p->err))
             return false;
         open = true;

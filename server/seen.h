@@ -1,7 +1,8 @@
 /* seen: which deliveries are already durable, as a bounded set that forgets. Private to server/.
  *
  * Two generations of open-addressed tables: when the younger is full the older one goes. Each mark has a time until which it
- * counts, and the sequence of its entry. Forgetting costs nothing but a second copy of an entry, which the merge takes as the same.
+ * counts, and the sequence of its entry. Forgetting costs nothing but a second copy of an entry, which the merge takes as the
+ * same.
  * Threads: any. Life: seen_new -> … -> seen_free. */
 #pragma once
 #include "core/codec.h"

@@ -35,6 +35,7 @@ struct stager {
     uint64_t compact_us;  /* monotonic: when it is looked for objects to join */
     bool joins_whole;     /* no crash left one half done */
     uint64_t archive_us;  /* monotonic: not before, after a failure */
+    atomic_bool busy; /* much is waiting */
     uint64_t cleaned_us, looked_us; /* monotonic: when it was cleaned, and looked at whether it is nearly full */
     pthread_mutex_t work; /* everything above: a step, a drain, a retry */
     atomic_bool stop;

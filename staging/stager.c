@@ -27,6 +27,7 @@
 #define IGNORED_MAX ((size_t)1 << 20)
 #define CLEAN_US (UINT64_C(60) * 1000000)
 #define BEHIND UINT64_C(50000) /* entries */
+#define BUSY UINT64_C(10000)    /* entries: whoever can wait should */
 #define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
 #define COMPACT_US (UINT64_C(30) * 1000000)
 #define WAIT_US (UINT64_C(100) * 1000)
@@ -351,8 +352,9 @@ static bool clean_lane(struct stager *s, struct lane_work *w, bool whatever_age,
 static void set_pace(struct stager *s, bool press)
 {
     const struct lane_work *w = &s->lanes[LANE_EVENTS];
-    uint64_t durable = lane_durable(w->lane);
-    bool hurry = press || (durable > w->at && durable - w->at > BEHIND);
+    uint64_t durable = lane_durable(w->lane), waiting = durable > w->at ? durable - w->at : 0;
+    bool hurry = press || waiting > BEHIND;
+    atomic_store(&s->busy, waiting > BUSY);
     if (hurry != s->hurries)
         thread_background(!hurry);
     s->hurries = hurry;
@@ -402,6 +404,11 @@ static void compact(struct stager *s, bool *ret_worked)
     if (!worked)
         s->compact_us = monotonic(s) + (quiet && quiet / 4 < COMPACT_US ? quiet / 4 : COMPACT_US);
     *ret_worked |= worked;
+}
+
+bool stager_is_busy(const struct stager *s)
+{
+    return atomic_load(&((struct stager *)(uintptr_t)s)->busy);
 }
 
 static void clean(struct stager *s)

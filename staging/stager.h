@@ -35,6 +35,8 @@ bool stager_drain(struct stager *s, struct err *err);
 /* Follows the journal until stager_stop; failures of store or state are retried with backoff and shown by stager_trouble. */
 void stager_run(struct stager *s);
 void stager_stop(struct stager *s);
+/* Much is waiting to be staged: what can wait should leave it the processors. Any thread. */
+bool stager_is_busy(const struct stager *s);
 /* The last failure's words and since when, or false: healthy. */
 bool stager_trouble(struct stager *s, char *ret_words, size_t n, uint64_t *ret_since_us);
 /* Runs the dead letter's entry through the transform again (id 0: of every letter of the source); its letters are replaced
