@@ -123,6 +123,7 @@ bool await_start(struct server *s, struct err *err)
     struct awaiting *a = &s->awaiting;
     if (!await_is_on(s))
         return true;
+    atomic_store(&a->trouble, s->ack.trouble(s->ack.ctx));
     a->runs = thread_start(&a->thread, watch, s);
     return a->runs || err_set(err, ERR_NOMEM, "cannot start a thread");
 }
