@@ -30,6 +30,7 @@ import deliver  # noqa: E402
 import history  # noqa: E402
 import provider  # noqa: E402
 
+KILLS_MAX = PULLS_MAX = 15
 CONFIG = """
 listen: 127.0.0.1:{port}
 data_dir: ./data
@@ -86,7 +87,8 @@ class Run:
             self.broker.brokers, self.seed, "true" if self.transactional else "false", "\nack: kafka" if self.waits else "")
 
     def push(self, deliveries):
-        self.delivered = self.webhooks.run(deliveries, connections=6, seconds=240, upto=self.provider.advance)
+        waits = self.broker and self.waits
+        self.delivered = self.webhooks.run(deliveries, connections=24 if waits else 6, seconds=240, upto=self.provider.advance)
         self.pushed = True
 
     def pull_some(self, s):
@@ -111,28 +113,29 @@ class Run:
         s.start()
 
     def disturb(self, s):
-        """Until everything was pushed, and at least a few times: pulls and kills at random moments."""
+        """Until everything was pushed, and at least a few times: pulls and kills at random moments. Where an answer waits for
+        Kafka, a process that lives for half a second gets little done: after some kills it is let alone."""
         rounds = 0
-        while not self.pushed or rounds < 3:
+        while not self.pushed or rounds < (6 if self.broker else 3):
             rounds += 1
             self.take_away(rounds)
             time.sleep(self.rnd.random() * 0.4)
-            if self.rnd.random() < 0.5:
+            if self.rnd.random() < 0.5 and self.pulls < PULLS_MAX:
                 self.pull_some(s)
-            if self.rnd.random() < 0.6:
+            if self.rnd.random() < 0.6 and self.kills < KILLS_MAX:
                 self.kill_server(s)
 
     def take_away(self, rounds):
         """The broker and the bucket are gone for a while, one behind the other, and together between."""
-        if self.broker and rounds == 2:
+        if self.broker and rounds == 1:
             self.say("the broker goes")
             self.broker.kill()
-        if self.server and rounds == 3:
+        if self.server and rounds == 2:
             self.say("the bucket goes")
             self.server.stop()
-        if self.broker and rounds == 4:
+        if self.broker and rounds == 3:
             self.broker.start()
-        if self.server and rounds == 5:
+        if self.server and rounds == 4:
             self.server.start_again()
 
     def settle(self, s):
