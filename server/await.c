@@ -93,6 +93,7 @@ static void give_up(struct server *s, bool all)
         if (!all && now < r->await_until_us)
             continue;
         take_out_locked(a, r);
+        atomic_fetch_add(&a->late, 1);
         resume(r, true);
         n++;
     }
@@ -100,7 +101,6 @@ static void give_up(struct server *s, bool all)
     if (!n)
         return;
     http_wake(s->http);
-    atomic_fetch_add(&a->late, n);
     log_limited(&limit, LOG_WARN, "deliveries are in the journal but were not in Kafka in time: answered 503",
                 "deliveries=%llu limits.ack_ms=%llu", (unsigned long long)n, (unsigned long long)(s->config->ack_us / 1000));
 }
