@@ -403,6 +403,20 @@ def login_and_permissions_refused():
 
 
 @test
+def by_tls():
+    """With the broker's own authority; with another one, what is wrong is said and nothing is sent."""
+    with World(brokers=broker.tls, properties="security.protocol: ssl, ssl.ca.location: %s" % broker.certificate) as w:
+        w.send(20)
+        w.wait_complete()
+        each_once(w.rows())
+        w.wait_healthy()
+    with World(brokers=broker.tls, properties="security.protocol: ssl, ssl.ca.location: %s" % broker.make_certificate("other")) as w:
+        w.send(3)
+        w.wait_finding("Kafka does not get on: .*certificate")
+        assert not w.rows()
+
+
+@test
 def transactions_refused():
     sasl = ("security.protocol: sasl_plaintext, sasl.mechanism: PLAIN, sasl.username: sluice, "
             "sasl.password: {file: ./secrets/kafka}")

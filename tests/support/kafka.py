@@ -3,8 +3,9 @@
     missing() says what is not there, or None.
     with Kafka() as k: k.create("t.acme.customers"); k.brokers; k.messages("t.acme.customers"); k.kill(); k.start()
 
-It has two listeners: `brokers` without a login (who comes that way may do everything), and `sasl` with SASL/PLAIN, where the user
-`sluice` with the password PASSWORD may do what `allow` granted. Topics are not made by being written to.
+It has three listeners: `brokers` without a login (who comes that way may do everything), `tls` likewise behind TLS with the
+certificate `certificate`, and `sasl` with SASL/PLAIN, where the user `sluice` with the password PASSWORD may do what `allow` granted.
+Topics are not made by being written to.
 """
 import ctypes
 import fcntl
@@ -27,11 +28,13 @@ PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl}
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location={dir}/broker.pem
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
   user_sluice="{password}";
@@ -89,14 +92,24 @@ class Kafka:
         why = missing()
         assert not why, why
         self.dir = tempfile.mkdtemp(prefix="sluice-kafka-")
-        self.plain, self.sasl_port, self.controller = free_port(), free_port(), free_port()
-        self.brokers, self.sasl = "127.0.0.1:%d" % self.plain, "127.0.0.1:%d" % self.sasl_port
+        self.plain, self.sasl_port, self.tls_port, self.controller = free_port(), free_port(), free_port(), free_port()
+        self.brokers, self.sasl, self.tls = ("127.0.0.1:%d" % p for p in (self.plain, self.sasl_port, self.tls_port))
+        self.certificate = self.make_certificate("broker")
         self.properties = os.path.join(self.dir, "server.properties")
         with open(self.properties, "w") as f:
             f.write(PROPERTIES.format(plain=self.plain, sasl=self.sasl_port, controller=self.controller, dir=self.dir,
-                                      password=PASSWORD))
+                                      tls=self.tls_port, password=PASSWORD))
         self.process = None
         self._run("kafka.tools.StorageTool", "format", "-t", "c2x1aWNlLXRlc3RzLTAwMQ", "-c", self.properties)
+
+    def make_certificate(self, name):
+        """The certificate's path; key and certificate together are NAME.pem."""
+        at = os.path.join(self.dir, name)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=IP:127.0.0.1", "-keyout", at + ".key", "-out", at + ".crt"], check=True, capture_output=True)
+        with open(at + ".pem", "w") as f:
+            f.write(open(at + ".key").read() + open(at + ".crt").read())
+        return at + ".crt"
 
     def _run(self, *args):
         done = subprocess.run(_java(*args), capture_output=True, text=True, timeout=120)
