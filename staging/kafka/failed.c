@@ -123,7 +123,7 @@ static bool send_alone(struct kafka_sink *s, struct failed *f, bool *ret_sent, s
     rd_kafka_resp_err_t why = produce_again(s, f);
     while (why == RD_KAFKA_RESP_ERR_NO_ERROR && rd_kafka_outq_len(s->producer->rk) > 0 && !atomic_load(&s->stop) &&
            !atomic_load(&s->fatal))
-        (void)rd_kafka_flush(s->producer->rk, FLUSH_MS);
+        producer_flush(s, FLUSH_MS);
     bool large = why == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
     struct failed *back = NULL;
     if (why == RD_KAFKA_RESP_ERR_NO_ERROR) {

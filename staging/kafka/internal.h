@@ -125,6 +125,8 @@ bool settings_reader(const struct config *c, const char *group, rd_kafka_conf_t 
 bool producer_open(struct kafka_sink *s, struct err *err);
 /* What is in flight comes back as failed, but for what is delivered within `wait_ms`. */
 void producer_close(struct kafka_sink *s, int wait_ms);
+/* Waits until nothing is in flight, at most `wait_ms`; reports that come meanwhile are counted when it returns. */
+void producer_flush(struct kafka_sink *s, int wait_ms);
 /* Tells the listener, where the position of lane events moved. */
 void producer_tell(struct kafka_sink *s);
 rd_kafka_topic_t *producer_topic(struct kafka_sink *s, const struct source_config *source, const struct row *row);

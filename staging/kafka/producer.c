@@ -6,6 +6,13 @@
 #include <stdlib.h>
 
 #define POLL_MS 100
+#define REPORTS 256
+
+/* Deliveries that this thread was told of and has not counted: one turn of the lock for many. */
+static _Thread_local struct {
+    uint64_t tags[REPORTS];
+    unsigned n;
+} told;
 
 static void count_delivered_locked(struct kafka_sink *s, uint64_t tag)
 {
@@ -21,10 +28,27 @@ static void count_delivered_locked(struct kafka_sink *s, uint64_t tag)
     }
 }
 
+static void settle_told(struct kafka_sink *s)
+{
+    if (!told.n)
+        return;
+    pthread_mutex_lock(&s->lock);
+    for (unsigned i = 0; i < told.n; i++)
+        count_delivered_locked(s, told.tags[i]);
+    pthread_mutex_unlock(&s->lock);
+    told.n = 0;
+}
+
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     struct kafka_sink *s = opaque;
     (void)rk;
+    if (!s->transactions && !m->err) {
+        told.tags[told.n++] = (uint64_t)(uintptr_t)m->_private;
+        if (told.n == REPORTS)
+            settle_told(s);
+        return;
+    }
     pthread_mutex_lock(&s->lock);
     if (s->transactions) {
         s->delivered += !m->err;
@@ -32,11 +56,9 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
             s->txn_error = m->err;
         if (m->err)
             trouble_of_message_locked(s, m->err, rd_kafka_topic_name(m->rkt));
-    } else if (m->err) {
+    } else {
         failed_add_locked(s, m);
         trouble_of_message_locked(s, m->err, rd_kafka_topic_name(m->rkt));
-    } else {
-        count_delivered_locked(s, (uint64_t)(uintptr_t)m->_private);
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -75,7 +97,9 @@ static void *poll_reports(void *arg)
     struct producer *p = s->producer;
     thread_name("kafka-reports");
     while (!atomic_load(&p->stop)) {
-        if (rd_kafka_poll(p->rk, POLL_MS) > 0)
+        int n = rd_kafka_poll(p->rk, POLL_MS);
+        settle_told(s);
+        if (n > 0)
             pthread_cond_broadcast(&s->moved);
         producer_tell(s);
     }
@@ -110,17 +134,23 @@ bool producer_open(struct kafka_sink *s, struct err *err)
     return err_set(err, ERR_NOMEM, "cannot start a thread");
 }
 
+void producer_flush(struct kafka_sink *s, int wait_ms)
+{
+    (void)rd_kafka_flush(s->producer->rk, wait_ms);
+    settle_told(s);
+}
+
 void producer_close(struct kafka_sink *s, int wait_ms)
 {
     struct producer *p = s->producer;
     if (!p)
         return;
     if (wait_ms)
-        (void)rd_kafka_flush(p->rk, wait_ms);
+        producer_flush(s, wait_ms);
     /* What is left is told to the poller as purged, before it ends. */
     (void)rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     for (int i = 0; i < 50 && rd_kafka_outq_len(p->rk) > 0; i++)
-        (void)rd_kafka_flush(p->rk, POLL_MS);
+        producer_flush(s, POLL_MS);
     atomic_store(&p->stop, true);
     pthread_join(p->poller, NULL);
     for (size_t i = 0; i < p->n_topics; i++)
