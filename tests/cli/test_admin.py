@@ -38,6 +38,7 @@ BUCKETS = ["0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005",
 CONTRACT = {  # name: (type, labels)
     "sluice_requests_total": ("counter", {"source", "outcome"}),
     "sluice_unknown_source_total": ("counter", set()),
+    "sluice_late_total": ("counter", set()),
     "sluice_oldest_unshipped_seconds": ("gauge", {"sink"}),
     "sluice_sink_lag_entries": ("gauge", {"sink"}),
     "sluice_sink_healthy": ("gauge", {"sink"}),
