@@ -58,7 +58,7 @@ bool lane_append_alone(struct lane *l, const struct entry *e, struct ticket *t, 
 /* Appends and waits until it is durable. */
 bool lane_append_wait(struct lane *l, const struct entry *e, uint64_t *ret_seq, struct err *err);
 
-uint64_t lane_first(const struct lane *l);   /* lowest seq still stored; next when empty */
+uint64_t lane_first(const struct lane *l);   /* lowest seq still stored, or that will be */
 uint64_t lane_durable(const struct lane *l); /* highest durable seq, 0: none */
 /* Waits until lane_durable > seq, or timeout. */
 bool lane_wait(struct lane *l, uint64_t seq, uint64_t timeout_us);

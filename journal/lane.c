@@ -216,7 +216,7 @@ uint64_t lane_first(const struct lane *cl)
 {
     struct lane *l = (struct lane *)(uintptr_t)cl;
     pthread_mutex_lock(&l->lock);
-    uint64_t first = l->n_segments ? l->segments[0].first : l->next_seq;
+    uint64_t first = l->n_segments ? l->segments[0].first : atomic_load(&l->durable) + 1; /* not next_seq: it runs ahead */
     pthread_mutex_unlock(&l->lock);
     return first;
 }

@@ -353,8 +353,33 @@ START_TEST(readonly_changes_nothing)
 }
 END_TEST
 
+/* While the very first entry is on its way, the lane begins with it: a consumer that starts now must not begin behind it. */
+START_TEST(the_first_entry_is_the_first)
+{
+    for (int i = 0; i < 300; i++) {
+        struct disk *d = disk_new(1);
+        struct journal *j = open_or_fail(d);
+        struct lane *lane = journal_lane(j, LANE_EVENTS);
+        char body[BODY_MAX];
+        struct err err = {0};
+        struct entry e = entry_of(body_of(0, body));
+        static struct alone a; /* it outlives a failure */
+        a = (struct alone){.ticket = {.done = alone_done}};
+        ck_assert_uint_eq(lane_first(lane), 1);
+        ck_assert(lane_append(lane, &e, &a.ticket, &err));
+        do
+            ck_assert_uint_eq(lane_first(lane), 1);
+        while (!a.state);
+        ck_assert_uint_eq(lane_first(lane), 1);
+        journal_close(&j);
+        disk_free(&d);
+    }
+}
+END_TEST
+
 CHECK_SUITE("journal", t)
 {
+    tcase_add_test(t, the_first_entry_is_the_first);
     tcase_add_test(t, entries_come_back_over_restarts);
     tcase_add_loop_test(t, a_segment_that_was_only_begun_is_none, 0, 5);
     tcase_add_test(t, segments_are_cut_at_their_size);
