@@ -260,7 +260,7 @@ static bool join_group(struct stager *s, const struct group *g, struct err *err)
     (void)snprintf(source, sizeof(source), "%.*s", SPAN_ARG(first.source));
     struct source_config config = {.name = source};
     struct staged_source staged = {.config = &config};
-    (void)snprintf(staged.fingerprint, sizeof(staged.fingerprint), "%016llx", (unsigned long long)hash64(buf_span(&g->parts)));
+    (void)snprintf(staged.name, sizeof(staged.name), "%016llx", (unsigned long long)hash64(buf_span(&g->parts)));
     struct cut *c = cut_new(s->o.store, journal_node(s->o.journal), lane, err);
     if (!c)
         return false;

@@ -318,7 +318,7 @@ bool cut_seal(struct cut *c, uint64_t first, uint64_t last, struct err *err)
             .date = span_of(o->date),
             .node = span_of(c->node),
             .lane = span_of(c->lane),
-            .transform = span_of(o->source->fingerprint),
+            .transform = span_of(o->source->name),
             .first = first,
             .last = last,
             .gzip = c->gzip,

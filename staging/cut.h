@@ -17,7 +17,7 @@
 struct staged_source { /* a configured source and its transform */
     const struct source_config *config;
     struct transform *transform; /* NULL: the source is not configured */
-    char fingerprint[17];
+    char name[40]; /* of the transform, in object names: its fingerprint and ordinal, which all bytes of an object depend on */
 };
 struct output {
     uint64_t hash;

@@ -61,9 +61,10 @@ static bool open_sources(struct stager *s, struct err *err)
         uint64_t ordinal;
         struct staged_source *one = &s->sources[i];
         one->config = &c->sources[i];
-        (void)snprintf(one->fingerprint, sizeof(one->fingerprint), "%016llx", (unsigned long long)c->sources[i].fingerprint);
         if (!state_transform(&s->state, one->config, &ordinal, err))
             return false;
+        (void)snprintf(one->name, sizeof(one->name), "%016llx-%llu", (unsigned long long)c->sources[i].fingerprint,
+                       (unsigned long long)ordinal);
         one->transform = transform_new(one->config, ordinal, err);
         if (!one->transform)
             return err_prefix(err, "source %s", one->config->name);
@@ -311,6 +312,9 @@ static bool follow_lane(struct stager *s, enum lane_id i)
         w->retry_us = monotonic(s) + (wait < BACKOFF_MAX_US ? wait : BACKOFF_MAX_US);
         w->failures++;
         set_trouble(s, i, &err);
+        static struct log_limit limit;
+        log_limited(&limit, LOG_WARN, "staging failed; it is tried again", "after_ms=%llu error=\"%s\"",
+                    (unsigned long long)((w->retry_us - monotonic(s)) / 1000), err.msg);
     } else if (w->next > before || (!worked && !w->cut->entries)) {
         w->failures = 0;
         set_trouble(s, i, NULL);
