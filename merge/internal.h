@@ -2,6 +2,7 @@
 #pragma once
 #include "merge/lock.h"
 #include "merge/merge.h"
+#include "staging/state.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -21,6 +22,7 @@ struct merger {
     size_t n_keys, n_bad;
     bool recent;                /* look at the newest folders only */
     uint64_t listing_us;        /* time spent on listing */
+    struct state state;         /* from the first settling on: opening it costs a sync */
     bool unsettled;             /* objects were merged since the books were settled, or may have been before the start */
     uint64_t settled_us;        /* when that was tried last, monotonic */
     struct err first;           /* the first failure of an object */

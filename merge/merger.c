@@ -83,6 +83,7 @@ void merger_free(struct merger **at)
         return;
     if (m->target)
         m->target->ops->close(&m->target);
+    state_close(&m->state);
     lock_release(&m->lock);
     buf_release(&m->keys);
     buf_release(&m->bad);
@@ -177,14 +178,11 @@ static bool one_pass(struct merger *m, uint64_t *full_at, struct err *err)
 bool merger_settle(struct merger *m, struct err *err)
 {
     struct tables tables;
-    struct state state;
+    if (!m->state.db.handle && !state_open(&m->state, m->data_dir, false, err))
+        return false;
     if (!tables_open(&tables, m->config, err))
         return false;
-    bool ok = state_open(&state, m->data_dir, false, err);
-    if (ok) {
-        ok = account_settle(&tables, &state, err);
-        state_close(&state);
-    }
+    bool ok = account_settle(&tables, &m->state, err);
     tables_close(&tables);
     return ok;
 }

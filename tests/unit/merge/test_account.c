@@ -99,7 +99,7 @@ static void as_published(struct world *w, unsigned n)
 }
 
 /* Changed back: the second transform gets as far as the first, or some operations further. */
-enum course { STAYS, CHANGES, CHANGES_BACK, COURSES = CHANGES_BACK + 4 };
+enum course { STAYS, CHANGES, CHANGES_BACK, COURSES = CHANGES_BACK + 2 };
 
 /* Returns whether the n-th operation was reached. */
 static bool round_of(struct world *w, unsigned n, enum course course)
@@ -107,7 +107,7 @@ static bool round_of(struct world *w, unsigned n, enum course course)
     uint64_t waiting;
     bool reached = try_to_stage(w, MANIFEST_A, n);
     if (course >= CHANGES_BACK)
-        (void)try_to_stage(w, MANIFEST_B, n + 4 * (unsigned)(course - CHANGES_BACK));
+        (void)try_to_stage(w, MANIFEST_B, n + 8 * (unsigned)(course - CHANGES_BACK));
     world_manifest(w, course == CHANGES ? MANIFEST_B : MANIFEST_A);
     drain_all(w);
     balanced(w, n, "after the repetition", &waiting);
