@@ -12,6 +12,7 @@
 #define ENTRIES 90
 #define PRODUCE 0 /* Kafka's request types */
 #define PARTITIONS 3
+#define BROKERS 3
 
 static struct world w;
 static rd_kafka_t *helper;
@@ -29,9 +30,9 @@ static void setup(void)
     ck_assert_int_eq(rd_kafka_conf_set(conf, "log_level", "0", words, sizeof words), RD_KAFKA_CONF_OK);
     helper = rd_kafka_new(RD_KAFKA_PRODUCER, conf, words, sizeof words);
     ck_assert_msg(helper != NULL, "%s", words);
-    cluster = rd_kafka_mock_cluster_new(helper, 1);
+    cluster = rd_kafka_mock_cluster_new(helper, BROKERS);
     ck_assert_ptr_nonnull(cluster);
-    ck_assert_int_eq(rd_kafka_mock_topic_create(cluster, "rows", PARTITIONS, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert_int_eq(rd_kafka_mock_topic_create(cluster, "rows", PARTITIONS, BROKERS), RD_KAFKA_RESP_ERR_NO_ERROR);
     world_open(&w);
     w.config.kafka = (struct kafka_config){.brokers = rd_kafka_mock_cluster_bootstraps(cluster), .topic = "rows",
                                            .positions = "positions", .properties = properties, .n_properties = 4};
@@ -257,6 +258,38 @@ START_TEST(a_fault_loses_nothing)
 }
 END_TEST
 
+static void lead(int32_t partition, int32_t broker)
+{
+    ck_assert_int_eq(rd_kafka_mock_partition_set_leader(cluster, "rows", partition, broker), RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+/* One broker after the other goes; what it led is led by another one after a while, then by itself again. */
+START_TEST(brokers_come_and_go)
+{
+    struct running r;
+    start(&r);
+    for (int32_t broker = 1; broker <= BROKERS; broker++) {
+        int32_t next = broker % BROKERS + 1;
+        for (int32_t p = 0; p < PARTITIONS; p++)
+            lead(p, p == 0 ? next : broker);
+        for (unsigned i = 0; i < ENTRIES; i++)
+            world_load(&w, i);
+        ck_assert_int_eq(rd_kafka_mock_broker_set_down(cluster, broker), RD_KAFKA_RESP_ERR_NO_ERROR);
+        for (unsigned i = 0; i < ENTRIES; i++)
+            world_load(&w, i);
+        ck_assert(!complete(&r));
+        for (int32_t p = 1; p < PARTITIONS; p++)
+            lead(p, next);
+        wait_complete(&r);
+        ck_assert_int_eq(rd_kafka_mock_broker_set_up(cluster, broker), RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+    stop(&r);
+    ck_assert(!atomic_load(&r.backwards));
+    check_rows(false);
+    check_state();
+}
+END_TEST
+
 /* A batch that is too large is taken message by message, and none of them is. */
 START_TEST(a_batch_that_is_too_large_is_no_letter)
 {
@@ -324,6 +357,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, all_rows_arrive_once);
     tcase_add_loop_test(t, a_fault_loses_nothing, 0, (int)(sizeof faults / sizeof faults[0]));
+    tcase_add_test(t, brokers_come_and_go);
     tcase_add_test(t, a_batch_that_is_too_large_is_no_letter);
     tcase_add_test(t, settings_are_tried_together);
     tcase_add_test(t, the_floor_is_the_slowest_sink);
