@@ -68,14 +68,6 @@ static bool take_dead(void *ctx, const struct entry *e, struct span table, uint6
     return true;
 }
 
-static void set_position_locked(struct kafka_sink *s, enum track_id t, bool moved)
-{
-    if (moved) {
-        atomic_store(&s->positions[t], s->flights[t].position);
-        s->events_moved = s->events_moved || t == TRACK_EVENTS;
-    }
-}
-
 /* Produces the entry's rows; the track goes on with `next`. */
 static bool send_entry(struct kafka_sink *s, enum track_id t, const struct entry *e, uint64_t next, struct err *err)
 {
@@ -96,7 +88,8 @@ static bool send_entry(struct kafka_sink *s, enum track_id t, const struct entry
         return ok;
     pthread_mutex_lock(&s->lock);
     struct flight *f = &s->flights[t];
-    set_position_locked(s, t, ok ? flight_end(f, next, (int32_t)k.rows) : flight_give_up(f, (int32_t)k.rows));
+    if (ok ? flight_end(f, next, (int32_t)k.rows) : flight_give_up(f, (int32_t)k.rows))
+        track_moved_locked(s, t);
     pthread_mutex_unlock(&s->lock);
     return ok;
 }
@@ -201,7 +194,8 @@ static bool send_again(struct kafka_sink *s, uint64_t id, struct err *err)
     } else if (ok) {
         pthread_mutex_lock(&s->lock);
         (void)flight_begin(&s->flights[TRACK_REPLAY]);
-        set_position_locked(s, TRACK_REPLAY, flight_end(&s->flights[TRACK_REPLAY], id + 1, 0));
+        if (flight_end(&s->flights[TRACK_REPLAY], id + 1, 0))
+            track_moved_locked(s, TRACK_REPLAY);
         pthread_mutex_unlock(&s->lock);
     }
     reader_close(&r);

@@ -113,7 +113,7 @@ static void count_gone(struct kafka_sink *s, uint64_t tag)
     enum track_id t = tag_track(tag);
     pthread_mutex_lock(&s->lock);
     if (flight_delivered(&s->flights[t], tag_id(tag)))
-        atomic_store(&s->positions[t], s->flights[t].position);
+        track_moved_locked(s, t);
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -74,6 +74,7 @@ struct kafka_sink {
     atomic_bool stop, fatal;
     _Atomic uint64_t positions[TRACK_COUNT];
     struct kafka_listener listener;
+    pthread_mutex_t telling; /* the listener hears of positions in their order; taken before `lock` */
 
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t moved; /* a delivery report came, or stop */
@@ -113,6 +114,12 @@ static inline uint64_t tag_id(uint64_t tag)
 static inline uint64_t sink_monotonic(const struct kafka_sink *s)
 {
     return s->o.io->world->monotonic_us(s->o.io);
+}
+
+static inline void track_moved_locked(struct kafka_sink *s, enum track_id t)
+{
+    atomic_store(&s->positions[t], s->flights[t].position);
+    s->events_moved = s->events_moved || t == TRACK_EVENTS;
 }
 
 /* ---- settings.c ---- */

@@ -18,10 +18,8 @@ static void count_delivered_locked(struct kafka_sink *s, uint64_t tag)
 {
     enum track_id t = tag_track(tag);
     s->delivered++;
-    if (flight_delivered(&s->flights[t], tag_id(tag))) {
-        atomic_store(&s->positions[t], s->flights[t].position);
-        s->events_moved = s->events_moved || t == TRACK_EVENTS;
-    }
+    if (flight_delivered(&s->flights[t], tag_id(tag)))
+        track_moved_locked(s, t);
     if (s->in_trouble && !s->failed.n) {
         s->in_trouble = false;
         s->reason[0] = 0;
@@ -83,12 +81,15 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 
 void producer_tell(struct kafka_sink *s)
 {
+    pthread_mutex_lock(&s->telling);
     pthread_mutex_lock(&s->lock);
     bool moved = s->events_moved;
+    uint64_t next = atomic_load(&s->positions[TRACK_EVENTS]);
     s->events_moved = false;
     pthread_mutex_unlock(&s->lock);
     if (moved && s->listener.delivered)
-        s->listener.delivered(s->listener.ctx, atomic_load(&s->positions[TRACK_EVENTS]));
+        s->listener.delivered(s->listener.ctx, next);
+    pthread_mutex_unlock(&s->telling);
 }
 
 static void *poll_reports(void *arg)

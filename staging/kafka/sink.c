@@ -48,6 +48,7 @@ bool kafka_sink_new(const struct kafka_sink_opts *o, struct kafka_sink **ret, st
     struct kafka_sink *s = mem_alloc(sizeof *s);
     s->o = *o;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->telling, NULL);
     wait_cond_init(&s->moved);
     s->failed.tail = &s->failed.head;
     buf_init(&s->topic, 4096);
@@ -95,6 +96,7 @@ void kafka_sink_free(struct kafka_sink **sp)
     state_close(&s->state);
     pthread_cond_destroy(&s->moved);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->telling);
     free(s);
     *sp = NULL;
 }

@@ -274,9 +274,10 @@ static void committed(struct kafka_sink *s)
     begin_anew(s);
     pthread_mutex_lock(&s->lock);
     for (enum track_id i = 0; i < TRACK_COUNT; i++) {
-        s->events_moved = s->events_moved || (i == TRACK_EVENTS && s->flights[i].position != s->tracks[i].at);
+        if (s->flights[i].position == s->tracks[i].at)
+            continue;
         s->flights[i].position = s->tracks[i].at;
-        atomic_store(&s->positions[i], s->tracks[i].at);
+        track_moved_locked(s, i);
     }
     s->in_trouble = false;
     pthread_mutex_unlock(&s->lock);
