@@ -100,9 +100,6 @@ static inline const char *scan_string(const char *p, const char *end)
     return p + 1;
 }
 
-/* Behind the end of the proven container whose opening bracket is at p; `end` may lie further on. */
-const char *scan_container(const char *p, const char *end);
-
 /* Length of the well-formed UTF-8 sequence at p < end (RFC 3629); 0: there is none. */
 static inline size_t scan_utf8(const char *z, const char *end)
 {

@@ -1,4 +1,5 @@
 /* Between JSON's spelling of text and text itself. */
+#include "core/json_loops.h"
 #include "core/json_scan.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -202,16 +203,8 @@ void json_write_key(struct buf *out, const char *key)
 
 void json_minify(struct buf *out, struct json v)
 {
-    const char *p = v.raw.p, *end = p + v.raw.n, *from = p;
-    while (p < end) {
-        if (*p == '"') {
-            p = scan_string(p, end);
-        } else if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
-            buf_add(out, from, (size_t)(p - from));
-            from = ++p;
-        } else {
-            p++;
-        }
-    }
-    buf_add(out, from, (size_t)(end - from));
+    if (!buf_reserve(out, v.raw.n + JSON_SLACK))
+        return;
+    out->n += JSON_LOOP(json_squeeze)(out->p + out->n, v.raw.p, v.raw.p + v.raw.n);
+    out->p[out->n] = 0;
 }

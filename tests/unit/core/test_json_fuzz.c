@@ -15,7 +15,7 @@
 #undef JSON_TRUE
 #undef JSON_FALSE
 #undef JSON_NULL
-#include "core/json.h"
+#include "core/json_loops.h"
 #include "tests/unit/check_main.h"
 
 #define ROUNDS 60000
@@ -304,9 +304,65 @@ START_TEST(skips_end_where_values_end)
 }
 END_TEST
 
+#ifdef JSON_HAS_WIDE
+static void loops_agree(struct span text, size_t *accepted)
+{
+    struct json_proof plain = {0}, wide = {0};
+    const char *end = text.p + text.n;
+    bool ok = json_prove_plain(text.p, end, &plain);
+    ck_assert(json_prove_wide(text.p, end, &wide) == ok && wide.end == plain.end && wide.at == plain.at);
+    ck_assert_msg(ok || strcmp(plain.what, wide.what) == 0, "%s, %s: %.*s", plain.what, wide.what, SPAN_ARG(text));
+    if (!ok)
+        return;
+    ++*accepted;
+    if (*text.p == '{' || *text.p == '[') {
+        ck_assert_ptr_eq(json_skip_plain(text.p, end), plain.end);
+        ck_assert_ptr_eq(json_skip_wide(text.p, end), plain.end);
+    }
+    char *out[2] = {malloc(text.n + JSON_SLACK), malloc(text.n + JSON_SLACK)};
+    ck_assert(out[0] && out[1]);
+    size_t n = json_squeeze_plain(out[0], text.p, plain.end);
+    ck_assert_uint_eq(n, json_squeeze_wide(out[1], text.p, plain.end));
+    ck_assert(n == 0 || memcmp(out[0], out[1], n) == 0);
+    free(out[0]);
+    free(out[1]);
+}
+
+/* The loops for any processor and those for AVX2: the same judgement, place, words and bytes. */
+START_TEST(both_loops_agree)
+{
+    if (!json_can_wide())
+        return;
+    struct buf b = {0};
+    size_t accepted = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        buf_clear(&b);
+        buf_addz(&b, "[");
+        make(&b, 0);
+        for (size_t n = below(40); n; n--)
+            buf_addz(&b, below(4) ? "  " : ",\"\\u00e9 \\\\ more text of a string, and \xc3\xa9\"");
+        buf_addz(&b, "]");
+        for (size_t n = below(3); n; n--)
+            damage(&b);
+        char *copy = malloc(b.n ? b.n : 1); /* no byte behind it */
+        ck_assert_ptr_nonnull(copy);
+        memcpy(copy, b.n ? b.p : "", b.n);
+        loops_agree((struct span){copy, b.n}, &accepted);
+        free(copy);
+    }
+    ck_assert_uint_gt(accepted, ROUNDS / 3);
+    ck_assert_uint_lt(accepted, ROUNDS);
+    buf_release(&b);
+}
+END_TEST
+#endif
+
 CHECK_SUITE("core json fuzz", t)
 {
     state = check_seed();
+#ifdef JSON_HAS_WIDE
+    tcase_add_test(t, both_loops_agree);
+#endif
     tcase_add_test(t, skips_end_where_values_end);
     tcase_add_test(t, damaged_documents);
     tcase_add_test(t, made_documents);

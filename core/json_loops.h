@@ -1,0 +1,42 @@
+/* json_loops: the loops over whole texts that JSON's cost lies in. Private to core/json*.c.
+ *
+ * core/json_blocks.c and core/json_prove.c are compiled for any processor, and on x86-64 once more for those with AVX2, where
+ * each name ends in _wide (CMakeLists.txt). Which is called is decided by what the processor has.
+ * Threads: pure functions. */
+#pragma once
+#include "core/json.h"
+
+#ifdef __x86_64__
+#define JSON_HAS_WIDE 1
+#define JSON_LOOP(name) (json_can_wide() ? name##_wide : name##_plain)
+static inline bool json_can_wide(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul");
+}
+#else
+#define JSON_LOOP(name) name##_plain
+#endif
+#ifdef JSON_WIDE
+#define JSON_NAME(name) name##_wide
+#else
+#define JSON_NAME(name) name##_plain
+#endif
+
+struct json_proof {
+    const char *end;     /* behind the value, once it is proven */
+    const char *at;      /* else: where something else was expected, */
+    const char *what;    /* and what */
+};
+/* Whether the text from p to `end` begins with one well-formed value. */
+bool json_prove_plain(const char *p, const char *end, struct json_proof *ret);
+bool json_prove_wide(const char *p, const char *end, struct json_proof *ret);
+
+/* Behind the end of the proven container whose opening bracket is at p; `end` may lie further on. */
+const char *json_skip_plain(const char *p, const char *end);
+const char *json_skip_wide(const char *p, const char *end);
+
+/* Writes the proven text without insignificant white space. Up to JSON_SLACK bytes behind what it writes are overwritten, too.
+ * Returns how many it wrote. */
+#define JSON_SLACK 64
+size_t json_squeeze_plain(char *out, const char *p, const char *end);
+size_t json_squeeze_wide(char *out, const char *p, const char *end);

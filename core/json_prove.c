@@ -1,0 +1,245 @@
+/* The proof: one walk over the text that shows it well-formed. Open containers are a stack of bits, so no input makes it
+ * recurse. A step takes the place where it begins and gives the one behind it, or NULL where it failed. */
+#include "core/json_loops.h"
+#include "core/json_scan.h"
+#ifdef JSON_WIDE
+#include <immintrin.h>
+#endif
+
+struct walk {
+    const char *end;
+    const char *at, *what; /* what was expected there, once it failed */
+    unsigned depth;
+    bool in_object;                              /* the innermost */
+    uint64_t objects[(JSON_DEPTH_MAX + 63) / 64]; /* a bit a level */
+};
+
+static const char *expected(struct walk *w, const char *at, const char *what)
+{
+    w->at = at;
+    w->what = what;
+    return NULL;
+}
+
+static inline bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* Between tokens there is nearly always nothing, one space, or the end of a line and a run of spaces. */
+static const char *spaces(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+        p++;
+        for (; end - p >= 8; p += 8) {
+            uint64_t other = scan_load(p) ^ SCAN_ONES * ' ';
+            if (other) {
+                p += __builtin_ctzll(other) >> 3;
+                break;
+            }
+        }
+    }
+    return p;
+}
+
+static inline const char *space(const char *p, const char *end)
+{
+    return p < end && (unsigned char)*p > ' ' ? p : spaces(p, end);
+}
+
+static const char *prove_escape(struct walk *w, const char *p)
+{
+    if (w->end - p < 2)
+        return expected(w, p, "the rest of an escape");
+    switch (p[1]) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+        return p + 2;
+    case 'u':
+        for (int i = 2; i < 6; i++)
+            if (w->end - p <= i || !is_hex(p[i]))
+                return expected(w, p, "four hex digits after \\u");
+        return p + 6;
+    default:
+        return expected(w, p, "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u");
+    }
+}
+
+/* The first byte that a string's text cannot simply hold. */
+static inline const char *plain_text(const char *p, const char *end)
+{
+#ifdef JSON_WIDE
+    for (; end - p >= 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p); /* signed: what is not ASCII is below a space, too */
+        __m256i quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), escapes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+        __m256i marks = _mm256_or_si256(_mm256_or_si256(quotes, escapes), _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v));
+        unsigned found = (unsigned)_mm256_movemask_epi8(marks);
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
+    return scan_special(p, end);
+}
+
+/* From a byte on that plain_text stopped at, and that is no quote. */
+static const char *prove_special(struct walk *w, const char *p)
+{
+    for (;; p = plain_text(p, w->end)) {
+        if (p == w->end)
+            return expected(w, p, "the end of a string");
+        if (*p == '"')
+            return p + 1;
+        if (*p == '\\') {
+            p = prove_escape(w, p);
+            if (!p)
+                return NULL;
+            continue;
+        }
+        if ((unsigned char)*p < 0x20)
+            return expected(w, p, "no control character in a string");
+        do {
+            size_t n = scan_utf8(p, w->end);
+            if (!n)
+                return expected(w, p, "well-formed UTF-8");
+            p += n;
+        } while (p < w->end && (unsigned char)*p >= 0x80);
+    }
+}
+
+/* p: behind the opening quote. */
+static inline const char *prove_string(struct walk *w, const char *p)
+{
+    p = plain_text(p, w->end);
+    return p < w->end && *p == '"' ? p + 1 : prove_special(w, p);
+}
+
+static inline const char *digits(const char *p, const char *end)
+{
+    while (p < end && is_digit(*p))
+        p++;
+    return p;
+}
+
+static const char *prove_number(struct walk *w, const char *p)
+{
+    const char *end = w->end, *from;
+    if (*p == '-')
+        p++;
+    from = p;
+    p = p < end && *p == '0' ? p + 1 : digits(p, end);
+    if (p == from)
+        return expected(w, p, "a digit");
+    if (p < end && *p == '.') {
+        from = ++p;
+        p = digits(p, end);
+        if (p == from)
+            return expected(w, p, "a digit after the point");
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-'))
+            p++;
+        from = p;
+        p = digits(p, end);
+        if (p == from)
+            return expected(w, p, "a digit in the exponent");
+    }
+    return p;
+}
+
+static inline const char *prove_word(struct walk *w, const char *p, const char *word, size_t n)
+{
+    return (size_t)(w->end - p) >= n && memcmp(p, word, n) == 0 ? p + n : expected(w, p, "a value");
+}
+
+static const char *prove_scalar(struct walk *w, const char *p)
+{
+    switch (*p) {
+    case 't':
+        return prove_word(w, p, "true", 4);
+    case 'f':
+        return prove_word(w, p, "false", 5);
+    case 'n':
+        return prove_word(w, p, "null", 4);
+    default:
+        return *p == '-' || is_digit(*p) ? prove_number(w, p) : expected(w, p, "a value");
+    }
+}
+
+/* A key and its colon. */
+static inline const char *prove_key(struct walk *w, const char *p)
+{
+    if (p == w->end || *p != '"')
+        return expected(w, p, "a key in quotes");
+    p = prove_string(w, p + 1);
+    if (!p)
+        return NULL;
+    p = space(p, w->end);
+    if (p == w->end || *p != ':')
+        return expected(w, p, "a colon");
+    return space(p + 1, w->end);
+}
+
+/* An opening bracket, and the first key of what is no empty object. *ret_closed: it is closed at once. */
+static inline const char *prove_open(struct walk *w, const char *p, bool *ret_closed)
+{
+    if (w->depth == JSON_DEPTH_MAX)
+        return expected(w, p, "at most " ERR_STR(JSON_DEPTH_MAX) " levels");
+    w->in_object = *p == '{';
+    uint64_t *bits = &w->objects[w->depth / 64], bit = UINT64_C(1) << (w->depth % 64);
+    *bits = w->in_object ? *bits | bit : *bits & ~bit;
+    w->depth++;
+    p = space(p + 1, w->end);
+    *ret_closed = p < w->end && *p == (w->in_object ? '}' : ']');
+    return *ret_closed || !w->in_object ? p : prove_key(w, p);
+}
+
+/* After a value: closes containers and steps over a comma and the key behind it. The outermost value's end: depth is 0. */
+static inline const char *prove_after(struct walk *w, const char *p)
+{
+    while (w->depth) {
+        p = space(p, w->end);
+        if (p < w->end && *p == ',') {
+            p = space(p + 1, w->end);
+            return w->in_object ? prove_key(w, p) : p;
+        }
+        if (p == w->end || *p != (w->in_object ? '}' : ']'))
+            return expected(w, p, w->in_object ? "a comma or }" : "a comma or ]");
+        p++;
+        w->depth--;
+        unsigned level = w->depth ? w->depth - 1 : 0;
+        w->in_object = w->objects[level / 64] >> (level % 64) & 1;
+    }
+    return p;
+}
+
+bool JSON_NAME(json_prove)(const char *p, const char *end, struct json_proof *ret)
+{
+    struct walk w = {.end = end};
+    do {
+        bool closed = true;
+        if (p == end)
+            p = expected(&w, p, "a value");
+        else if (*p == '"')
+            p = prove_string(&w, p + 1);
+        else if (*p == '{' || *p == '[')
+            p = prove_open(&w, p, &closed);
+        else
+            p = prove_scalar(&w, p);
+        if (p && closed)
+            p = prove_after(&w, p);
+    } while (p && w.depth);
+    *ret = (struct json_proof){.end = p, .at = w.at, .what = w.what};
+    return p != NULL;
+}
