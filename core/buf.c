@@ -61,7 +61,8 @@ bool buf_reserve(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *p, size_t n)
 {
-    if (n == 0 || !buf_reserve(b, n))
+    bool room = !b->failed && b->cap - b->n > n; /* the NUL has its place too */
+    if (n == 0 || (!room && !buf_reserve(b, n)))
         return;
     memcpy(b->p + b->n, p, n);
     b->n += n;

@@ -210,13 +210,17 @@ const char *JSON_NAME(json_skip)(const char *p, const char *end)
     return p + skip_block(&s, &depth, load_last(p, end));
 }
 
+static inline unsigned first_bit(uint64_t v) /* none: behind the block */
+{
+    return v ? (unsigned)__builtin_ctzll(v) : BLOCK;
+}
+
 /* Copies the bytes at p that `keep` says, run by run. Reads and writes up to 63 bytes more than there are. */
 static inline char *keep_runs(char *out, const char *p, uint64_t keep)
 {
-    while (keep) {
-        unsigned from = (unsigned)__builtin_ctzll(keep);
-        uint64_t gaps = ~(keep >> from); /* without any: all 64 are kept */
-        unsigned n = gaps ? (unsigned)__builtin_ctzll(gaps) : BLOCK;
+    uint64_t begins = keep & ~(keep << 1), ends = ~keep & keep << 1;
+    for (; begins; begins &= begins - 1, ends &= ends - 1) {
+        unsigned from = first_bit(begins), n = first_bit(ends) - from;
         memcpy(out, p + from, 16);
         if (n > 16) {
             memcpy(out + 16, p + from + 16, 16);
@@ -224,9 +228,6 @@ static inline char *keep_runs(char *out, const char *p, uint64_t keep)
                 memcpy(out + 32, p + from + 32, 32);
         }
         out += n;
-        if (from + n >= BLOCK)
-            break;
-        keep &= ~UINT64_C(0) << (from + n);
     }
     return out;
 }

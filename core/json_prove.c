@@ -31,25 +31,46 @@ static bool is_hex(char c)
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* Between tokens there is nearly always nothing, one space, or the end of a line and a run of spaces. */
-static const char *spaces(const char *p, const char *end)
+static inline const char *spaces_one_by_one(const char *p, const char *end)
 {
-    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) {
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
         p++;
-        for (; end - p >= 8; p += 8) {
-            uint64_t other = scan_load(p) ^ SCAN_ONES * ' ';
-            if (other) {
-                p += __builtin_ctzll(other) >> 3;
-                break;
-            }
-        }
-    }
     return p;
 }
 
+static const char *spaces(const char *p, const char *end)
+{
+#if defined(JSON_WIDE)
+    for (; end - p >= 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        __m256i space = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(' ')), tab = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\t'));
+        __m256i feed = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\n')), back = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\r'));
+        __m256i any = _mm256_or_si256(_mm256_or_si256(space, tab), _mm256_or_si256(feed, back));
+        unsigned other = ~(unsigned)_mm256_movemask_epi8(any);
+        if (other)
+            return p + __builtin_ctz(other);
+    }
+#elif defined(__SSE2__)
+    for (; end - p >= 16; p += 16) {
+        __m128i v = scan_load16(p);
+        __m128i plain = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\n')));
+        __m128i rare = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\r')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\t')));
+        unsigned other = 0xffff & ~(unsigned)_mm_movemask_epi8(_mm_or_si128(plain, rare));
+        if (other)
+            return p + __builtin_ctz(other);
+    }
+#endif
+    return spaces_one_by_one(p, end);
+}
+
+/* Between tokens there is nothing, one space, or the end of a line and a run of spaces. */
 static inline const char *space(const char *p, const char *end)
 {
-    return p < end && (unsigned char)*p > ' ' ? p : spaces(p, end);
+    if (p < end && (unsigned char)*p > ' ')
+        return p;
+    if (end - p > 1 && *p == ' ' && (unsigned char)p[1] > ' ')
+        return p + 1;
+    return spaces(p, end);
 }
 
 static const char *prove_escape(struct walk *w, const char *p)
@@ -191,8 +212,8 @@ static inline const char *prove_key(struct walk *w, const char *p)
     return space(p + 1, w->end);
 }
 
-/* An opening bracket, and the first key of what is no empty object. *ret_closed: it is closed at once. */
-static inline const char *prove_open(struct walk *w, const char *p, bool *ret_closed)
+/* An opening bracket. *ret_empty: what it opens is closed next. */
+static const char *prove_open(struct walk *w, const char *p, bool *ret_empty)
 {
     if (w->depth == JSON_DEPTH_MAX)
         return expected(w, p, "at most " ERR_STR(JSON_DEPTH_MAX) " levels");
@@ -201,19 +222,17 @@ static inline const char *prove_open(struct walk *w, const char *p, bool *ret_cl
     *bits = w->in_object ? *bits | bit : *bits & ~bit;
     w->depth++;
     p = space(p + 1, w->end);
-    *ret_closed = p < w->end && *p == (w->in_object ? '}' : ']');
-    return *ret_closed || !w->in_object ? p : prove_key(w, p);
+    *ret_empty = p < w->end && *p == (w->in_object ? '}' : ']');
+    return p;
 }
 
-/* After a value: closes containers and steps over a comma and the key behind it. The outermost value's end: depth is 0. */
-static inline const char *prove_after(struct walk *w, const char *p)
+/* After a value, at no comma: closes containers, and steps over the comma behind the last of them. */
+static const char *prove_close(struct walk *w, const char *p)
 {
     while (w->depth) {
         p = space(p, w->end);
-        if (p < w->end && *p == ',') {
-            p = space(p + 1, w->end);
-            return w->in_object ? prove_key(w, p) : p;
-        }
+        if (p < w->end && *p == ',')
+            return space(p + 1, w->end);
         if (p == w->end || *p != (w->in_object ? '}' : ']'))
             return expected(w, p, w->in_object ? "a comma or }" : "a comma or ]");
         p++;
@@ -224,21 +243,30 @@ static inline const char *prove_after(struct walk *w, const char *p)
     return p;
 }
 
+/* In each turn a value, with its key where it is a member's, and what stands between it and the next one. */
 bool JSON_NAME(json_prove)(const char *p, const char *end, struct json_proof *ret)
 {
     struct walk w = {.end = end};
     do {
-        bool closed = true;
+        bool whole = true;
+        if (w.in_object)
+            p = prove_key(&w, p);
+        if (!p)
+            break;
         if (p == end)
             p = expected(&w, p, "a value");
         else if (*p == '"')
             p = prove_string(&w, p + 1);
         else if (*p == '{' || *p == '[')
-            p = prove_open(&w, p, &closed);
+            p = prove_open(&w, p, &whole);
         else
             p = prove_scalar(&w, p);
-        if (p && closed)
-            p = prove_after(&w, p);
+        if (!p || !whole)
+            continue;
+        if (w.depth && p < end && *p == ',')
+            p = space(p + 1, end);
+        else
+            p = prove_close(&w, p);
     } while (p && w.depth);
     *ret = (struct json_proof){.end = p, .at = w.at, .what = w.what};
     return p != NULL;

@@ -20,7 +20,6 @@ struct staged_source { /* a configured source and its transform */
     char fingerprint[17];
 };
 struct output {
-    uint64_t hash;
     const struct staged_source *source;
     const char *table;  /* the manifest's */
     char date[CLOCK_TEXT_MAX];
