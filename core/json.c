@@ -9,42 +9,40 @@ static const char *skip_number(const char *p, const char *end)
     return p;
 }
 
-/* The value that begins at p. */
-static inline struct json slice(const char *p, const char *end)
+struct known { /* what a walk knows of the containers that it comes to */
+    const char *text;
+    const struct json_container *list; /* NULL: nothing */
+    uint32_t next;
+};
+
+static inline const char *skip_container(const char *p, const char *end, struct known *k)
 {
-    enum json_type type;
-    const char *q;
+    if (!k->list)
+        return JSON_LOOP(json_skip)(p, end);
+    const struct json_container *c = &k->list[k->next];
+    k->next = c->after;
+    return k->text + c->end;
+}
+
+/* The value that begins at p. */
+static inline struct json slice(const char *p, const char *end, struct known *k)
+{
     switch (*p) {
     case '{':
-        type = JSON_OBJECT;
-        q = JSON_LOOP(json_skip)(p, end);
-        break;
+        return (struct json){JSON_OBJECT, {p, (size_t)(skip_container(p, end, k) - p)}};
     case '[':
-        type = JSON_ARRAY;
-        q = JSON_LOOP(json_skip)(p, end);
-        break;
+        return (struct json){JSON_ARRAY, {p, (size_t)(skip_container(p, end, k) - p)}};
     case '"':
-        type = JSON_STRING;
-        q = scan_string(p, end);
-        break;
+        return (struct json){JSON_STRING, {p, (size_t)(scan_string(p, end) - p)}};
     case 't':
-        type = JSON_TRUE;
-        q = p + 4;
-        break;
+        return (struct json){JSON_TRUE, {p, 4}};
     case 'f':
-        type = JSON_FALSE;
-        q = p + 5;
-        break;
+        return (struct json){JSON_FALSE, {p, 5}};
     case 'n':
-        type = JSON_NULL;
-        q = p + 4;
-        break;
+        return (struct json){JSON_NULL, {p, 4}};
     default:
-        type = JSON_NUMBER;
-        q = skip_number(p, end);
-        break;
+        return (struct json){JSON_NUMBER, {p, (size_t)(skip_number(p, end) - p)}};
     }
-    return (struct json){type, {p, (size_t)(q - p)}};
 }
 
 struct json_iter json_iter(struct json v)
@@ -54,7 +52,7 @@ struct json_iter json_iter(struct json v)
     return (struct json_iter){v.raw.p + 1, v.raw.p + v.raw.n - 1, v.type == JSON_OBJECT};
 }
 
-bool json_next(struct json_iter *it, struct span *key, struct json *value)
+static inline bool next(struct json_iter *it, struct span *key, struct json *value, struct known *k)
 {
     const char *p = scan_space(it->p, it->end);
     if (p == it->end)
@@ -68,9 +66,15 @@ bool json_next(struct json_iter *it, struct span *key, struct json *value)
         p = scan_space(after, it->end);
         p = scan_space(p + 1, it->end); /* the colon */
     }
-    *value = slice(p, it->end);
+    *value = slice(p, it->end, k);
     it->p = value->raw.p + value->raw.n;
     return true;
+}
+
+bool json_next(struct json_iter *it, struct span *key, struct json *value)
+{
+    struct known nothing = {0};
+    return next(it, key, value, &nothing);
 }
 
 struct json json_get(struct json obj, struct span name)
@@ -90,8 +94,24 @@ struct json json_get(struct json obj, struct span name)
 
 void json_memo_clear(struct json_memo *m)
 {
+    m->n_containers = 0;
     for (unsigned i = 0; i < JSON_MEMO_OBJECTS; i++)
         m->objects[i].raw.p = NULL;
+}
+
+/* What is known of the containers in obj. */
+static struct known known_in(const struct json_memo *m, struct json obj)
+{
+    uint32_t low = 0, n = m->n_containers;
+    uintptr_t offset = (uintptr_t)obj.raw.p - (uintptr_t)m->text; /* far beyond the text, where obj is not in it */
+    while (n > 1) {
+        uint32_t half = n / 2;
+        low += m->containers[low + half].from <= offset ? half : 0;
+        n -= half;
+    }
+    if (!n || m->containers[low].from != offset)
+        return (struct known){0};
+    return (struct known){m->text, m->containers, low + 1};
 }
 
 /* NULL: it has too many members. */
@@ -102,8 +122,9 @@ static struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
             return &m->objects[i];
     struct json_memo_object *o = &m->objects[m->next++ % JSON_MEMO_OBJECTS];
     struct json_iter it = json_iter(obj);
+    struct known known = known_in(m, obj);
     o->raw.p = NULL;
-    for (o->n = 0; json_next(&it, &o->members[o->n].key, &o->members[o->n].value);)
+    for (o->n = 0; next(&it, &o->members[o->n].key, &o->members[o->n].value, &known);)
         if (++o->n == JSON_MEMO_MEMBERS)
             return NULL;
     o->raw = obj.raw;

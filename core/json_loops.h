@@ -22,14 +22,20 @@ static inline bool json_can_wide(void)
 #define JSON_NAME(name) name##_plain
 #endif
 
+/* What ends plain text in a string, 32 times each: a quote, a backslash, a space (signed, what is below it). In memory, because
+ * what a compiler knows it makes anew for each string. */
+extern _Alignas(32) const char json_marks[3][32];
+
 struct json_proof {
-    const char *end;     /* behind the value, once it is proven */
-    const char *at;      /* else: where something else was expected, */
-    const char *what;    /* and what */
+    struct json_container *containers; /* filled with those of the text, or NULL */
+    uint32_t n, max;                   /* n stays below max, where there are as many or more */
+    const char *end;                   /* behind the value, once it is proven */
+    const char *at;                    /* else: where something else was expected, */
+    const char *what;                  /* and what */
 };
-/* Whether the text from p to `end` begins with one well-formed value. */
-bool json_prove_plain(const char *p, const char *end, struct json_proof *ret);
-bool json_prove_wide(const char *p, const char *end, struct json_proof *ret);
+/* Whether the text from p to `end` begins with one well-formed value. Its containers' offsets count from p. */
+bool json_prove_plain(const char *p, const char *end, struct json_proof *proof);
+bool json_prove_wide(const char *p, const char *end, struct json_proof *proof);
 
 /* Behind the end of the proven container whose opening bracket is at p; `end` may lie further on. */
 const char *json_skip_plain(const char *p, const char *end);

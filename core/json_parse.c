@@ -2,6 +2,10 @@
 #include "core/json_loops.h"
 #include "core/json_scan.h"
 
+#define EIGHT(c) c, c, c, c, c, c, c, c
+#define ALL(c) {EIGHT(c), EIGHT(c), EIGHT(c), EIGHT(c)}
+_Alignas(32) const char json_marks[3][32] = {ALL('"'), ALL('\\'), ALL(' ')};
+
 static enum json_type type_of(char c)
 {
     switch (c) {
@@ -22,19 +26,37 @@ static enum json_type type_of(char c)
     }
 }
 
-bool json_parse(struct span text, struct json *ret, struct err *err)
+static bool parse(struct span text, struct json_proof *proof, struct json *ret, struct err *err)
 {
     if (!text.n)
         return err_set(err, ERR_INPUT, "not JSON: the text is empty");
     const char *end = text.p + text.n, *from = scan_space(text.p, end);
-    struct json_proof proof;
-    if (JSON_LOOP(json_prove)(from, end, &proof)) {
-        proof.at = scan_space(proof.end, end);
-        proof.what = proof.at == end ? NULL : "the end";
+    bool ok = JSON_LOOP(json_prove)(from, end, proof);
+    if (ok) {
+        proof->at = scan_space(proof->end, end);
+        proof->what = "the end";
+        ok = proof->at == end;
     }
-    if (proof.what)
-        return err_set(err, ERR_INPUT, "not JSON: at byte %zu expected %s", (size_t)(proof.at - text.p), proof.what);
-    *ret = (struct json){type_of(*from), {from, (size_t)(proof.end - from)}};
+    if (!ok)
+        return err_set(err, ERR_INPUT, "not JSON: at byte %zu expected %s", (size_t)(proof->at - text.p), proof->what);
+    *ret = (struct json){type_of(*from), {from, (size_t)(proof->end - from)}};
+    return true;
+}
+
+bool json_parse(struct span text, struct json *ret, struct err *err)
+{
+    struct json_proof proof = {0};
+    return parse(text, &proof, ret, err);
+}
+
+bool json_parse_memo(struct json_memo *m, struct span text, struct json *ret, struct err *err)
+{
+    struct json_proof proof = {.containers = text.n <= UINT32_MAX ? m->containers : NULL, .max = JSON_MEMO_CONTAINERS};
+    m->n_containers = 0;
+    if (!parse(text, &proof, ret, err))
+        return false;
+    m->text = ret->raw.p;
+    m->n_containers = proof.n + 1 < proof.max ? proof.n : 0;
     return true;
 }
 

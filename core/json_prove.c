@@ -7,17 +7,18 @@
 #endif
 
 struct walk {
-    const char *end;
-    const char *at, *what; /* what was expected there, once it failed */
+    const char *begin, *end;
+    struct json_proof *proof;
+    uint32_t innermost; /* container of the list */
     unsigned depth;
     bool in_object;                              /* the innermost */
     uint64_t objects[(JSON_DEPTH_MAX + 63) / 64]; /* a bit a level */
 };
 
-static const char *expected(struct walk *w, const char *at, const char *what)
+__attribute__((cold, noinline)) static const char *expected(struct walk *w, const char *at, const char *what)
 {
-    w->at = at;
-    w->what = what;
+    w->proof->at = at;
+    w->proof->what = what;
     return NULL;
 }
 
@@ -97,26 +98,32 @@ static const char *prove_escape(struct walk *w, const char *p)
     }
 }
 
-/* The first byte that a string's text cannot simply hold. */
-static inline const char *plain_text(const char *p, const char *end)
-{
+/* What ends plain text: a quote, a backslash, a control character, or a byte that is not ASCII. */
 #ifdef JSON_WIDE
-    for (; end - p >= 32; p += 32) {
-        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p); /* signed: what is not ASCII is below a space, too */
-        __m256i quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), escapes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
-        __m256i marks = _mm256_or_si256(_mm256_or_si256(quotes, escapes), _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v));
-        unsigned found = (unsigned)_mm256_movemask_epi8(marks);
-        if (found)
-            return p + __builtin_ctz(found);
-    }
-#endif
-    return scan_special(p, end);
+#define WIDTH 32
+static inline unsigned marks(const char *p)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p); /* signed: what is not ASCII is below a space, too */
+    const __m256i *m = (const __m256i *)(const void *)json_marks;
+    __m256i quotes = _mm256_cmpeq_epi8(v, m[0]), escapes = _mm256_cmpeq_epi8(v, m[1]), others = _mm256_cmpgt_epi8(m[2], v);
+    return (unsigned)_mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(quotes, escapes), others));
 }
+#elif defined(__SSE2__)
+#define WIDTH 16
+static inline unsigned marks(const char *p)
+{
+    __m128i v = scan_load16(p);
+    __m128i quotes = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), escapes = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    __m128i others = _mm_cmplt_epi8(v, _mm_set1_epi8(0x20));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quotes, escapes), others));
+}
+#endif
 
-/* From a byte on that plain_text stopped at, and that is no quote. */
+/* From anywhere in a string. */
 static const char *prove_special(struct walk *w, const char *p)
 {
-    for (;; p = plain_text(p, w->end)) {
+    for (;;) {
+        p = scan_special(p, w->end);
         if (p == w->end)
             return expected(w, p, "the end of a string");
         if (*p == '"')
@@ -139,10 +146,20 @@ static const char *prove_special(struct walk *w, const char *p)
 }
 
 /* p: behind the opening quote. */
-static inline const char *prove_string(struct walk *w, const char *p)
+static inline const char *prove_string(struct walk *w, const char *p, const char *end)
 {
-    p = plain_text(p, w->end);
-    return p < w->end && *p == '"' ? p + 1 : prove_special(w, p);
+#ifdef WIDTH
+    for (; end - p >= WIDTH; p += WIDTH) {
+        unsigned found = marks(p);
+        if (!found)
+            continue;
+        p += __builtin_ctz(found);
+        if (*p == '"')
+            return p + 1;
+        break;
+    }
+#endif
+    return prove_special(w, p);
 }
 
 static inline const char *digits(const char *p, const char *end)
@@ -199,17 +216,35 @@ static const char *prove_scalar(struct walk *w, const char *p)
 }
 
 /* A key and its colon. */
-static inline const char *prove_key(struct walk *w, const char *p)
+static inline const char *prove_key(struct walk *w, const char *p, const char *end)
 {
-    if (p == w->end || *p != '"')
+    if (p == end || *p != '"')
         return expected(w, p, "a key in quotes");
-    p = prove_string(w, p + 1);
+    p = prove_string(w, p + 1, end);
     if (!p)
         return NULL;
-    p = space(p, w->end);
-    if (p == w->end || *p != ':')
+    if (p < end && *p != ':')
+        p = spaces(p, end);
+    if (p == end || *p != ':')
         return expected(w, p, "a colon");
-    return space(p + 1, w->end);
+    return space(p + 1, end);
+}
+
+/* A text of more containers than the list has room for has none listed: the last place is written again and again. */
+static void note_open(struct walk *w, const char *p)
+{
+    struct json_proof *f = w->proof;
+    f->containers[f->n] = (struct json_container){.from = (uint32_t)(p - w->begin), .parent = w->innermost};
+    w->innermost = f->n;
+    f->n += f->n + 1 < f->max;
+}
+
+static void note_close(struct walk *w, const char *p)
+{
+    struct json_container *c = &w->proof->containers[w->innermost];
+    c->end = (uint32_t)(p - w->begin);
+    c->after = w->proof->n;
+    w->innermost = c->parent;
 }
 
 /* An opening bracket. *ret_empty: what it opens is closed next. */
@@ -221,6 +256,8 @@ static const char *prove_open(struct walk *w, const char *p, bool *ret_empty)
     uint64_t *bits = &w->objects[w->depth / 64], bit = UINT64_C(1) << (w->depth % 64);
     *bits = w->in_object ? *bits | bit : *bits & ~bit;
     w->depth++;
+    if (w->proof->containers)
+        note_open(w, p);
     p = space(p + 1, w->end);
     *ret_empty = p < w->end && *p == (w->in_object ? '}' : ']');
     return p;
@@ -236,6 +273,8 @@ static const char *prove_close(struct walk *w, const char *p)
         if (p == w->end || *p != (w->in_object ? '}' : ']'))
             return expected(w, p, w->in_object ? "a comma or }" : "a comma or ]");
         p++;
+        if (w->proof->containers)
+            note_close(w, p);
         w->depth--;
         unsigned level = w->depth ? w->depth - 1 : 0;
         w->in_object = w->objects[level / 64] >> (level % 64) & 1;
@@ -244,30 +283,34 @@ static const char *prove_close(struct walk *w, const char *p)
 }
 
 /* In each turn a value, with its key where it is a member's, and what stands between it and the next one. */
-bool JSON_NAME(json_prove)(const char *p, const char *end, struct json_proof *ret)
+bool JSON_NAME(json_prove)(const char *p, const char *end, struct json_proof *proof)
 {
-    struct walk w = {.end = end};
+    struct walk w = {.begin = p, .end = end, .proof = proof};
     do {
         bool whole = true;
-        if (w.in_object)
-            p = prove_key(&w, p);
-        if (!p)
-            break;
+        if (w.in_object) {
+            p = prove_key(&w, p, end);
+            if (!p)
+                break;
+        }
         if (p == end)
             p = expected(&w, p, "a value");
         else if (*p == '"')
-            p = prove_string(&w, p + 1);
+            p = prove_string(&w, p + 1, end);
         else if (*p == '{' || *p == '[')
             p = prove_open(&w, p, &whole);
         else
             p = prove_scalar(&w, p);
         if (!p || !whole)
             continue;
-        if (w.depth && p < end && *p == ',')
+        if (p < end && *p == ',' && w.depth) {
             p = space(p + 1, end);
-        else
-            p = prove_close(&w, p);
-    } while (p && w.depth);
-    *ret = (struct json_proof){.end = p, .at = w.at, .what = w.what};
+            continue;
+        }
+        p = prove_close(&w, p);
+        if (!w.depth)
+            break;
+    } while (p);
+    proof->end = p;
     return p != NULL;
 }

@@ -201,10 +201,10 @@ void json_write_key(struct buf *out, const char *key)
     buf_addc(out, ':');
 }
 
-void json_minify(struct buf *out, struct json v)
+void json_minify(struct buf *out, struct span proven)
 {
-    if (!buf_reserve(out, v.raw.n + JSON_SLACK))
+    if (!buf_reserve(out, proven.n + JSON_SLACK))
         return;
-    out->n += JSON_LOOP(json_squeeze)(out->p + out->n, v.raw.p, v.raw.p + v.raw.n);
+    out->n += JSON_LOOP(json_squeeze)(out->p + out->n, proven.p, proven.p + proven.n);
     out->p[out->n] = 0;
 }

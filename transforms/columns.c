@@ -127,7 +127,7 @@ static void add_hash(struct columns *c, struct json v, struct buf *out)
     }
     buf_clear(&c->text);
     if (!json_text(v, &c->text))
-        json_minify(&c->text, v);
+        json_minify(&c->text, v.raw);
     sha256(buf_span(&c->text), digest);
     buf_addz(out, "\"sha256:");
     hex_encode(out, (struct span){(const char *)digest, sizeof(digest)});

@@ -175,13 +175,27 @@ static bool has_breaks(struct span raw)
     return memchr(raw.p, '\n', raw.n) || memchr(raw.p, '\r', raw.n);
 }
 
+static size_t minified_bytes(struct transform *t, struct span proven)
+{
+    buf_clear(&t->minified);
+    json_minify(&t->minified, proven);
+    return t->minified.n;
+}
+
+/* Most of an event that is one line already is looked for there, by how long what stands around it is. */
 static struct span one_line(struct transform *t, struct json v)
 {
+    struct span event = t->scope.event.raw, line = t->line;
+    uintptr_t before = (uintptr_t)v.raw.p - (uintptr_t)event.p;
     if (!has_breaks(v.raw))
         return v.raw;
-    buf_clear(&t->minified);
-    json_minify(&t->minified, v);
-    return buf_span(&t->minified);
+    if (!line.n || before > event.n || event.n - before < v.raw.n || v.raw.n < event.n / 2) {
+        (void)minified_bytes(t, v.raw);
+        return buf_span(&t->minified);
+    }
+    size_t first = minified_bytes(t, (struct span){event.p, before});
+    size_t last = minified_bytes(t, span_skip(event, before + v.raw.n));
+    return (struct span){line.p + first, line.n - first - last};
 }
 
 static bool scratch_ok(const struct transform *t)
@@ -259,13 +273,16 @@ static void add_column(struct buf *out, struct span before, struct span text)
         buf_adds(out, SPAN_LIT("null"));
 }
 
-/* What was received, as one line, where no column of it is looked at any more. */
+/* What was received; as one line where no column of it is looked at any more. */
 static void add_body(struct transform *t, struct span body, bool line)
 {
     struct buf *out = &t->out2;
     struct json event = t->scope.event;
     if (event.type != JSON_NONE && line && has_breaks(event.raw)) {
-        json_minify(out, event);
+        size_t at = out->n;
+        json_minify(out, event.raw);
+        buf_reserve(out, 1); /* for the last bracket: the line must not move any more */
+        t->line = span_skip(buf_span(out), at);
     } else if (event.type != JSON_NONE) {
         buf_adds(out, event.raw);
     } else if (utf8_valid(body)) {

@@ -201,10 +201,10 @@ static void hold_together(struct json v)
     struct json again;
     ck_assert(json_parse(v.raw, &again, NULL) && again.raw.n == v.raw.n && again.type == v.type);
     struct buf small = {0}, smaller = {0};
-    json_minify(&small, v);
+    json_minify(&small, v.raw);
     ck_assert(json_parse(buf_span(&small), &again, NULL));
     ck_assert(again.type == v.type && json_count(again) == json_count(v));
-    json_minify(&smaller, again);
+    json_minify(&smaller, again.raw);
     ck_assert(span_eq(buf_span(&small), buf_span(&smaller)));
     struct json_iter it = json_iter(v);
     struct span key;
@@ -357,12 +357,68 @@ START_TEST(both_loops_agree)
 END_TEST
 #endif
 
+/* What a memo says of a document's objects is what a walk over them says. */
+static void memo_agrees(struct json_memo *m, struct json doc)
+{
+    struct json todo[64] = {doc}, value, again;
+    size_t n = 1;
+    while (n) {
+        struct json at = todo[--n];
+        struct json_iter it = json_iter(at);
+        struct span key;
+        while (json_next(&it, at.type == JSON_OBJECT ? &key : NULL, &value)) {
+            if (at.type == JSON_OBJECT) {
+                struct buf name = {0};
+                json_unescape(&name, key);
+                again = json_get_memo(m, at, buf_span(&name));
+                value = json_get(at, buf_span(&name)); /* of doubled keys the last */
+                ck_assert(again.type == value.type && again.raw.p == value.raw.p && again.raw.n == value.raw.n);
+                buf_release(&name);
+            }
+            if ((value.type == JSON_OBJECT || value.type == JSON_ARRAY) && n < CHECK_ROWS(todo))
+                todo[n++] = value;
+        }
+        ck_assert_int_eq(json_get_memo(m, at, SPAN_LIT("not there")).type, JSON_NONE);
+    }
+}
+
+START_TEST(a_memo_agrees_with_walks)
+{
+    static const size_t counts[] = {0, 1, 5, 40, JSON_MEMO_CONTAINERS - 300, JSON_MEMO_CONTAINERS, 3 * JSON_MEMO_CONTAINERS};
+    struct json_memo *m = calloc(1, sizeof *m);
+    struct buf b = {0};
+    ck_assert_ptr_nonnull(m);
+    for (int round = 0; round < 400; round++) {
+        struct json doc;
+        buf_clear(&b);
+        buf_addz(&b, " {\"first\":");
+        for (size_t i = 0, n = counts[below(round % 20 ? 4 : CHECK_ROWS(counts))]; i < n; i++)
+            buf_addf(&b, "%s%zu\":[{\"long enough to be remembered\": [ ] }]", i ? ",\"" : "{\"", i);
+        buf_addz(&b, b.p[b.n - 1] == ']' ? "}" : "null");
+        for (size_t i = 0, n = below(70); i < n; i++) {
+            buf_addf(&b, ",\n\"member %zu\":", below(60));
+            make(&b, 1);
+        }
+        buf_addz(&b, "}");
+        ck_assert(json_parse_memo(m, buf_span(&b), &doc, NULL));
+        memo_agrees(m, doc);
+        json_memo_clear(m);
+        memo_agrees(m, doc);
+        json_memo_clear(m);
+        ck_assert(!json_parse_memo(m, (struct span){b.p, b.n - 1}, &doc, NULL) && m->n_containers == 0);
+    }
+    buf_release(&b);
+    free(m);
+}
+END_TEST
+
 CHECK_SUITE("core json fuzz", t)
 {
     state = check_seed();
 #ifdef JSON_HAS_WIDE
     tcase_add_test(t, both_loops_agree);
 #endif
+    tcase_add_test(t, a_memo_agrees_with_walks);
     tcase_add_test(t, skips_end_where_values_end);
     tcase_add_test(t, damaged_documents);
     tcase_add_test(t, made_documents);
