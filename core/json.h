@@ -27,7 +27,7 @@ struct json json_get(struct json obj, struct span key);
 /* What is known of a text that is asked for again and again: where its containers end, from its proof, and the members of some of
  * its objects, found by one walk over each. Holds slices: json_memo_clear before their bytes change or go. Large objects alone
  * gain by it; small ones, and those of very many members, are looked at as by json_get. */
-#define JSON_MEMO_MEMBERS 64
+#define JSON_MEMO_MEMBERS 128
 #define JSON_MEMO_OBJECTS 4
 #define JSON_MEMO_CONTAINERS 1024
 struct json_container { /* offsets in the text, and places in the list, which is in the order of opening brackets */
