@@ -115,7 +115,7 @@ static struct known known_in(const struct json_memo *m, struct json obj)
 }
 
 /* NULL: it has too many members. */
-static struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
+static const struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
 {
     for (unsigned i = 0; i < JSON_MEMO_OBJECTS; i++)
         if (m->objects[i].raw.p == obj.raw.p && m->objects[i].raw.n == obj.raw.n)
@@ -131,9 +131,14 @@ static struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
     return o;
 }
 
+const struct json_memo_object *json_members(struct json_memo *m, struct json obj)
+{
+    return m && obj.type == JSON_OBJECT && obj.raw.n >= MEMO_FROM ? memo_of(m, obj) : NULL;
+}
+
 struct json json_get_memo(struct json_memo *m, struct json obj, struct span name)
 {
-    struct json_memo_object *o = m && obj.type == JSON_OBJECT && obj.raw.n >= MEMO_FROM ? memo_of(m, obj) : NULL;
+    const struct json_memo_object *o = json_members(m, obj);
     if (!o)
         return json_get(obj, name);
     for (size_t i = o->n; i-- > 0;) /* of doubled keys the last */

@@ -51,6 +51,8 @@ struct json_memo {
 };
 void json_memo_clear(struct json_memo *m);
 bool json_parse_memo(struct json_memo *m, struct span text, struct json *ret, struct err *err); /* json_parse, and fills m */
+/* All members of an object, in order; NULL: it is small, or has very many. Valid until m is asked for another object. */
+const struct json_memo_object *json_members(struct json_memo *m, struct json obj);
 struct json json_get_memo(struct json_memo *m, struct json obj, struct span key); /* m NULL: json_get */
 struct json json_at(struct json array, size_t index);
 size_t json_count(struct json container); /* members or elements */

@@ -1,6 +1,5 @@
 #include "journal/entry.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include <endian.h>
 
 /* Tags of fields on disk (docs/formats.md). A tag is never given another meaning; unknown ones are skipped. */
 enum tag {
@@ -81,12 +80,11 @@ void entry_encode(const struct entry *e, struct buf *out)
     put_some(out, TAG_BODY, e->message.body);
 }
 
-static uint64_t get_le(const char *p, size_t n)
+static inline uint64_t get_le(const char *p, size_t n)
 {
     uint64_t v = 0;
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, n);
+    return le64toh(v);
 }
 
 static bool take_header(struct span v, struct http_header *headers, struct entry *e)
