@@ -1,49 +1,5 @@
 /* Reading proven text: values are skipped by looking at quotes and brackets alone. */
-#include "core/json_loops.h"
-#include "core/json_scan.h"
-
-static const char *skip_number(const char *p, const char *end)
-{
-    while (p < end && *p != ',' && *p != '}' && *p != ']' && (unsigned char)*p > ' ')
-        p++;
-    return p;
-}
-
-struct known { /* what a walk knows of the containers that it comes to */
-    const char *text;
-    const struct json_container *list; /* NULL: nothing */
-    uint32_t next;
-};
-
-static inline const char *skip_container(const char *p, const char *end, struct known *k)
-{
-    if (!k->list)
-        return JSON_LOOP(json_skip)(p, end);
-    const struct json_container *c = &k->list[k->next];
-    k->next = c->after;
-    return k->text + c->end;
-}
-
-/* The value that begins at p. */
-static inline struct json slice(const char *p, const char *end, struct known *k)
-{
-    switch (*p) {
-    case '{':
-        return (struct json){JSON_OBJECT, {p, (size_t)(skip_container(p, end, k) - p)}};
-    case '[':
-        return (struct json){JSON_ARRAY, {p, (size_t)(skip_container(p, end, k) - p)}};
-    case '"':
-        return (struct json){JSON_STRING, {p, (size_t)(scan_string(p, end) - p)}};
-    case 't':
-        return (struct json){JSON_TRUE, {p, 4}};
-    case 'f':
-        return (struct json){JSON_FALSE, {p, 5}};
-    case 'n':
-        return (struct json){JSON_NULL, {p, 4}};
-    default:
-        return (struct json){JSON_NUMBER, {p, (size_t)(skip_number(p, end) - p)}};
-    }
-}
+#include "core/json_next.h"
 
 struct json_iter json_iter(struct json v)
 {
@@ -52,29 +8,10 @@ struct json_iter json_iter(struct json v)
     return (struct json_iter){v.raw.p + 1, v.raw.p + v.raw.n - 1, v.type == JSON_OBJECT};
 }
 
-static inline bool next(struct json_iter *it, struct span *key, struct json *value, struct known *k)
-{
-    const char *p = scan_space(it->p, it->end);
-    if (p == it->end)
-        return false;
-    if (*p == ',')
-        p = scan_space(p + 1, it->end);
-    if (it->object) {
-        const char *after = scan_string(p, it->end);
-        if (key)
-            *key = (struct span){p + 1, (size_t)(after - p) - 2};
-        p = scan_space(after, it->end);
-        p = scan_space(p + 1, it->end); /* the colon */
-    }
-    *value = slice(p, it->end, k);
-    it->p = value->raw.p + value->raw.n;
-    return true;
-}
-
 bool json_next(struct json_iter *it, struct span *key, struct json *value)
 {
-    struct known nothing = {0};
-    return next(it, key, value, &nothing);
+    struct known_containers nothing = {0};
+    return next_value(it, key, value, &nothing);
 }
 
 struct json json_get(struct json obj, struct span name)
@@ -100,7 +37,7 @@ void json_memo_clear(struct json_memo *m)
 }
 
 /* What is known of the containers in obj. */
-static struct known known_in(const struct json_memo *m, struct json obj)
+static struct known_containers known_in(const struct json_memo *m, struct json obj)
 {
     uint32_t low = 0, n = m->n_containers;
     uintptr_t offset = (uintptr_t)obj.raw.p - (uintptr_t)m->text; /* far beyond the text, where obj is not in it */
@@ -110,8 +47,8 @@ static struct known known_in(const struct json_memo *m, struct json obj)
         n -= half;
     }
     if (!n || m->containers[low].from != offset)
-        return (struct known){0};
-    return (struct known){m->text, m->containers, low + 1};
+        return (struct known_containers){0};
+    return (struct known_containers){m->text, m->containers, low + 1};
 }
 
 /* NULL: it has too many members. */
@@ -121,12 +58,10 @@ static const struct json_memo_object *memo_of(struct json_memo *m, struct json o
         if (m->objects[i].raw.p == obj.raw.p && m->objects[i].raw.n == obj.raw.n)
             return &m->objects[i];
     struct json_memo_object *o = &m->objects[m->next++ % JSON_MEMO_OBJECTS];
-    struct json_iter it = json_iter(obj);
-    struct known known = known_in(m, obj);
+    struct known_containers known = known_in(m, obj);
     o->raw.p = NULL;
-    for (o->n = 0; next(&it, &o->members[o->n].key, &o->members[o->n].value, &known);)
-        if (++o->n == JSON_MEMO_MEMBERS)
-            return NULL;
+    if (!JSON_LOOP(json_list)(obj, &known, o))
+        return NULL;
     o->raw = obj.raw;
     return o;
 }

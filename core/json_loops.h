@@ -1,7 +1,7 @@
 /* json_loops: the loops over whole texts that JSON's cost lies in. Private to core/json*.c.
  *
- * core/json_blocks.c and core/json_prove.c are compiled for any processor, and on x86-64 once more for those with AVX2, where
- * each name ends in _wide (CMakeLists.txt). Which is called is decided by what the processor has.
+ * core/json_blocks.c, core/json_list.c and core/json_prove.c are compiled for any processor, and on x86-64 once more for those
+ * with AVX2, where each name ends in _wide (CMakeLists.txt). Which is called is decided by what the processor has.
  * Threads: pure functions. */
 #pragma once
 #include "core/json.h"
@@ -40,6 +40,15 @@ bool json_prove_wide(const char *p, const char *end, struct json_proof *proof);
 /* Behind the end of the proven container whose opening bracket is at p; `end` may lie further on. */
 const char *json_skip_plain(const char *p, const char *end);
 const char *json_skip_wide(const char *p, const char *end);
+
+struct known_containers { /* what a walk over a proven container knows of those that it comes to */
+    const char *text;
+    const struct json_container *list; /* NULL: nothing */
+    uint32_t next;
+};
+/* The members of a proven object; false: there are too many. */
+bool json_list_plain(struct json obj, struct known_containers *k, struct json_memo_object *ret);
+bool json_list_wide(struct json obj, struct known_containers *k, struct json_memo_object *ret);
 
 /* Writes the proven text without insignificant white space. Up to JSON_SLACK bytes behind what it writes are overwritten, too.
  * Returns how many it wrote. */

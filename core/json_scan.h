@@ -5,7 +5,9 @@
  * Threads: pure functions. */
 #pragma once
 #include "core/json.h"
-#ifdef __SSE2__
+#if defined(JSON_WIDE)
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -51,6 +53,15 @@ static inline unsigned scan_quotes16(__m128i v)
 /* The first quote or backslash; `end` when there is none. */
 static inline const char *scan_quote(const char *p, const char *end)
 {
+#ifdef JSON_WIDE
+    for (; end - p >= 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        __m256i marks = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+        unsigned found = (unsigned)_mm256_movemask_epi8(marks);
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
 #ifdef __SSE2__
     for (; end - p >= 16; p += 16) {
         unsigned found = scan_quotes16(scan_load16(p));
