@@ -56,8 +56,8 @@ static inline const char *scan_quote(const char *p, const char *end)
 #ifdef JSON_WIDE
     for (; end - p >= 32; p += 32) {
         __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
-        __m256i marks = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
-        unsigned found = (unsigned)_mm256_movemask_epi8(marks);
+        __m256i quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), escapes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+        unsigned found = (unsigned)_mm256_movemask_epi8(_mm256_or_si256(quotes, escapes));
         if (found)
             return p + __builtin_ctz(found);
     }
