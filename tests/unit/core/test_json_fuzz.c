@@ -357,6 +357,35 @@ START_TEST(both_loops_agree)
 END_TEST
 #endif
 
+/* A byte that may stand nowhere is told where it stands, however far into a text; or where the word, escape or sequence begins that
+ * it breaks. */
+START_TEST(a_wrong_byte_is_told_by_its_place)
+{
+    struct buf b = {0};
+    for (int round = 0; round < ROUNDS / 4; round++) {
+        struct json v;
+        struct err err = {0};
+        buf_clear(&b);
+        buf_addz(&b, "[");
+        for (size_t n = below(12); n; n--) {
+            make(&b, 1);
+            buf_addz(&b, below(2) ? "," : ",\n          ");
+        }
+        make(&b, 0);
+        buf_addz(&b, "]");
+        ck_assert(json_parse(buf_span(&b), &v, &err));
+        size_t at = below(b.n + 1), said = 0;
+        put(&b, at, 0, (struct span){"\x01", 1});
+        ck_assert(!json_parse(buf_span(&b), &v, &err));
+        ck_assert_msg(sscanf(err.msg, "not JSON: at byte %zu", &said) == 1, "%s", err.msg);
+        unsigned char c = (unsigned char)b.p[said];
+        ck_assert_msg(said == at || (said < at && at - said <= 5 && (c >= 0xc2 || strchr("\\tfn", c))), "%s, not %zu: %s", err.msg,
+                      at, b.p);
+    }
+    buf_release(&b);
+}
+END_TEST
+
 /* What a memo says of a document's objects is what a walk over them says. */
 static void memo_agrees(struct json_memo *m, struct json doc)
 {
@@ -418,6 +447,7 @@ CHECK_SUITE("core json fuzz", t)
 #ifdef JSON_HAS_WIDE
     tcase_add_test(t, both_loops_agree);
 #endif
+    tcase_add_test(t, a_wrong_byte_is_told_by_its_place);
     tcase_add_test(t, a_memo_agrees_with_walks);
     tcase_add_test(t, skips_end_where_values_end);
     tcase_add_test(t, damaged_documents);
