@@ -203,7 +203,7 @@ static void write_parents(const struct run *r, unsigned level, struct buf *out)
     for (unsigned i = 0; i < level; i++) {
         buf_addc(out, i ? ',' : '{');
         json_write_key(out, r->levels[i]->name);
-        json_minify(out, run_parent_record(r, i));
+        json_minify(out, run_parent_record(r, i).raw);
     }
     if (level)
         buf_addc(out, '}');

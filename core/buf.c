@@ -59,7 +59,7 @@ bool buf_reserve(struct buf *b, size_t more)
     return true;
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
+void buf_add_grow(struct buf *b, const void *p, size_t n)
 {
     if (n == 0 || !buf_reserve(b, n))
         return;
@@ -68,24 +68,9 @@ void buf_add(struct buf *b, const void *p, size_t n)
     b->p[b->n] = 0;
 }
 
-void buf_adds(struct buf *b, struct span s)
-{
-    buf_add(b, s.p, s.n);
-}
-
 void buf_addz(struct buf *b, const char *z)
 {
     buf_add(b, z, strlen(z));
-}
-
-void buf_addc(struct buf *b, char c)
-{
-    if (!b->failed && b->cap > b->n + 1) { /* the NUL has its place too */
-        b->p[b->n++] = c;
-        b->p[b->n] = 0;
-        return;
-    }
-    buf_add(b, &c, 1);
 }
 
 void buf_addv(struct buf *b, const char *fmt, va_list ap)

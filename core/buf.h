@@ -24,10 +24,27 @@ void buf_release(struct buf *b);            /* frees and zeroes, keeps max */
 void buf_wipe(struct buf *b);               /* the same for what held a secret: overwritten before it is freed */
 void buf_clear(struct buf *b);              /* n = 0, keeps memory, clears the sticky error */
 bool buf_reserve(struct buf *b, size_t more); /* room for `more` bytes; false: sticky error */
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_adds(struct buf *b, struct span s);
+void buf_add_grow(struct buf *b, const void *p, size_t n); /* buf_add's slow half */
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+    if (b->failed || b->cap - b->n <= n) { /* the NUL has its place too */
+        buf_add_grow(b, p, n);
+        return;
+    }
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    b->p[b->n] = 0;
+}
+static inline void buf_adds(struct buf *b, struct span s)
+{
+    buf_add(b, s.p, s.n);
+}
 void buf_addz(struct buf *b, const char *z);
-void buf_addc(struct buf *b, char c);
+static inline void buf_addc(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *b, const char *fmt, va_list ap);
 void buf_add_u8(struct buf *b, uint8_t v);  /* fixed-width little-endian integers */

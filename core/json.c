@@ -1,50 +1,5 @@
 /* Reading proven text: values are skipped by looking at quotes and brackets alone. */
-#include "core/json_scan.h"
-
-static const char *skip_number(const char *p, const char *end)
-{
-    while (p < end && *p != ',' && *p != '}' && *p != ']' && (unsigned char)*p > ' ')
-        p++;
-    return p;
-}
-
-/* The value that begins at p. */
-static inline struct json slice(const char *p, const char *end)
-{
-    enum json_type type;
-    const char *q;
-    switch (*p) {
-    case '{':
-        type = JSON_OBJECT;
-        q = scan_container(p, end);
-        break;
-    case '[':
-        type = JSON_ARRAY;
-        q = scan_container(p, end);
-        break;
-    case '"':
-        type = JSON_STRING;
-        q = scan_string(p, end);
-        break;
-    case 't':
-        type = JSON_TRUE;
-        q = p + 4;
-        break;
-    case 'f':
-        type = JSON_FALSE;
-        q = p + 5;
-        break;
-    case 'n':
-        type = JSON_NULL;
-        q = p + 4;
-        break;
-    default:
-        type = JSON_NUMBER;
-        q = skip_number(p, end);
-        break;
-    }
-    return (struct json){type, {p, (size_t)(q - p)}};
-}
+#include "core/json_next.h"
 
 struct json_iter json_iter(struct json v)
 {
@@ -55,21 +10,8 @@ struct json_iter json_iter(struct json v)
 
 bool json_next(struct json_iter *it, struct span *key, struct json *value)
 {
-    const char *p = scan_space(it->p, it->end);
-    if (p == it->end)
-        return false;
-    if (*p == ',')
-        p = scan_space(p + 1, it->end);
-    if (it->object) {
-        const char *after = scan_string(p, it->end);
-        if (key)
-            *key = (struct span){p + 1, (size_t)(after - p) - 2};
-        p = scan_space(after, it->end);
-        p = scan_space(p + 1, it->end); /* the colon */
-    }
-    *value = slice(p, it->end);
-    it->p = value->raw.p + value->raw.n;
-    return true;
+    struct known_containers nothing = {0};
+    return next_value(it, key, value, &nothing);
 }
 
 struct json json_get(struct json obj, struct span name)
@@ -89,29 +31,49 @@ struct json json_get(struct json obj, struct span name)
 
 void json_memo_clear(struct json_memo *m)
 {
+    m->n_containers = 0;
     for (unsigned i = 0; i < JSON_MEMO_OBJECTS; i++)
         m->objects[i].raw.p = NULL;
 }
 
+/* What is known of the containers in obj. */
+static struct known_containers known_in(const struct json_memo *m, struct json obj)
+{
+    uint32_t low = 0, n = m->n_containers;
+    uintptr_t offset = (uintptr_t)obj.raw.p - (uintptr_t)m->text; /* far beyond the text, where obj is not in it */
+    while (n > 1) {
+        uint32_t half = n / 2;
+        low += m->containers[low + half].from <= offset ? half : 0;
+        n -= half;
+    }
+    if (!n || m->containers[low].from != offset)
+        return (struct known_containers){0};
+    return (struct known_containers){m->text, m->containers, low + 1};
+}
+
 /* NULL: it has too many members. */
-static struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
+static const struct json_memo_object *memo_of(struct json_memo *m, struct json obj)
 {
     for (unsigned i = 0; i < JSON_MEMO_OBJECTS; i++)
         if (m->objects[i].raw.p == obj.raw.p && m->objects[i].raw.n == obj.raw.n)
             return &m->objects[i];
     struct json_memo_object *o = &m->objects[m->next++ % JSON_MEMO_OBJECTS];
-    struct json_iter it = json_iter(obj);
+    struct known_containers known = known_in(m, obj);
     o->raw.p = NULL;
-    for (o->n = 0; json_next(&it, &o->members[o->n].key, &o->members[o->n].value);)
-        if (++o->n == JSON_MEMO_MEMBERS)
-            return NULL;
+    if (!JSON_LOOP(json_list)(obj, &known, o))
+        return NULL;
     o->raw = obj.raw;
     return o;
 }
 
+const struct json_memo_object *json_members(struct json_memo *m, struct json obj)
+{
+    return m && obj.type == JSON_OBJECT && obj.raw.n >= MEMO_FROM ? memo_of(m, obj) : NULL;
+}
+
 struct json json_get_memo(struct json_memo *m, struct json obj, struct span name)
 {
-    struct json_memo_object *o = m && obj.type == JSON_OBJECT && obj.raw.n >= MEMO_FROM ? memo_of(m, obj) : NULL;
+    const struct json_memo_object *o = json_members(m, obj);
     if (!o)
         return json_get(obj, name);
     for (size_t i = o->n; i-- > 0;) /* of doubled keys the last */

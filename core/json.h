@@ -24,11 +24,16 @@ bool json_parse(struct span text, struct json *ret, struct err *err);
 
 /* Member by name (compared after unescaping); type JSON_NONE when absent or `obj` is no object. */
 struct json json_get(struct json obj, struct span key);
-/* The members of objects that are asked for again and again, found by one walk over each. Holds slices: json_memo_clear before
- * their bytes change or go. Large objects alone gain by it; small ones, and those of very many members, are looked at as by
- * json_get. */
-#define JSON_MEMO_MEMBERS 64
+/* What is known of a text that is asked for again and again: where its containers end, from its proof, and the members of some of
+ * its objects, found by one walk over each. Holds slices: json_memo_clear before their bytes change or go. Large objects alone
+ * gain by it; small ones, and those of very many members, are looked at as by json_get. */
+#define JSON_MEMO_MEMBERS 128
 #define JSON_MEMO_OBJECTS 4
+#define JSON_MEMO_CONTAINERS 1024
+struct json_container { /* offsets in the text, and places in the list, which is in the order of opening brackets */
+    uint32_t from, end;
+    uint32_t parent, after; /* the first that is not inside */
+};
 struct json_memo_object {
     struct span raw; /* p NULL: free */
     size_t n;
@@ -38,10 +43,16 @@ struct json_memo_object {
     } members[JSON_MEMO_MEMBERS];
 };
 struct json_memo {
+    const char *text;      /* whose containers are listed */
+    uint32_t n_containers; /* 0: none are, or there are too many */
+    struct json_container containers[JSON_MEMO_CONTAINERS];
     struct json_memo_object objects[JSON_MEMO_OBJECTS];
     unsigned next;
 };
 void json_memo_clear(struct json_memo *m);
+bool json_parse_memo(struct json_memo *m, struct span text, struct json *ret, struct err *err); /* json_parse, and fills m */
+/* All members of an object, in order; NULL: it is small, or has very many. Valid until m is asked for another object. */
+const struct json_memo_object *json_members(struct json_memo *m, struct json obj);
 struct json json_get_memo(struct json_memo *m, struct json obj, struct span key); /* m NULL: json_get */
 struct json json_at(struct json array, size_t index);
 size_t json_count(struct json container); /* members or elements */
@@ -63,5 +74,5 @@ bool json_eqz(struct json v, const char *z);                /* a string (decoded
 
 void json_write_string(struct buf *out, struct span text);  /* quotes and escapes; invalid UTF-8 -> U+FFFD */
 void json_write_key(struct buf *out, const char *key);      /* "key": */
-void json_minify(struct buf *out, struct json v);           /* without insignificant white space */
+void json_minify(struct buf *out, struct span proven);      /* without insignificant white space; ends at tokens */
 bool utf8_valid(struct span s);

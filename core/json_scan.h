@@ -5,7 +5,9 @@
  * Threads: pure functions. */
 #pragma once
 #include "core/json.h"
-#ifdef __SSE2__
+#if defined(JSON_WIDE)
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -51,6 +53,15 @@ static inline unsigned scan_quotes16(__m128i v)
 /* The first quote or backslash; `end` when there is none. */
 static inline const char *scan_quote(const char *p, const char *end)
 {
+#ifdef JSON_WIDE
+    for (; end - p >= 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        __m256i quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), escapes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+        unsigned found = (unsigned)_mm256_movemask_epi8(_mm256_or_si256(quotes, escapes));
+        if (found)
+            return p + __builtin_ctz(found);
+    }
+#endif
 #ifdef __SSE2__
     for (; end - p >= 16; p += 16) {
         unsigned found = scan_quotes16(scan_load16(p));
@@ -100,9 +111,6 @@ static inline const char *scan_string(const char *p, const char *end)
     return p + 1;
 }
 
-/* Behind the end of the proven container whose opening bracket is at p; `end` may lie further on. */
-const char *scan_container(const char *p, const char *end);
-
 /* Length of the well-formed UTF-8 sequence at p < end (RFC 3629); 0: there is none. */
 static inline size_t scan_utf8(const char *z, const char *end)
 {
@@ -124,5 +132,12 @@ static inline size_t scan_utf8(const char *z, const char *end)
     return n;
 }
 
-/* Whether a string's inner text means `want`; allocates nothing, so it cannot fail. */
-bool json_inner_is(struct span inner, struct span want);
+/* Whether a string's inner text means `want`; allocates nothing, so it cannot fail. Nearly every key that is another differs in
+ * its first byte, and no escape is shorter than what it means. */
+bool json_inner_means(struct span inner, struct span want);
+static inline bool json_inner_is(struct span inner, struct span want)
+{
+    if (inner.n < want.n || (want.n && *inner.p != *want.p && *inner.p != '\\'))
+        return false;
+    return json_inner_means(inner, want);
+}

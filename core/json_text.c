@@ -1,4 +1,5 @@
 /* Between JSON's spelling of text and text itself. */
+#include "core/json_loops.h"
 #include "core/json_scan.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -79,12 +80,8 @@ static bool take(struct span *s, const char *p, size_t n)
     return true;
 }
 
-bool json_inner_is(struct span inner, struct span want)
+bool json_inner_means(struct span inner, struct span want)
 {
-    if (inner.n < want.n) /* no escape is shorter than what it means */
-        return false;
-    if (want.n && *inner.p != *want.p && *inner.p != '\\') /* nearly every key that is another */
-        return false;
     const char *p = inner.p, *end = p + inner.n;
     const char *esc = inner.n ? memchr(p, '\\', inner.n) : NULL;
     if (!esc)
@@ -200,18 +197,10 @@ void json_write_key(struct buf *out, const char *key)
     buf_addc(out, ':');
 }
 
-void json_minify(struct buf *out, struct json v)
+void json_minify(struct buf *out, struct span proven)
 {
-    const char *p = v.raw.p, *end = p + v.raw.n, *from = p;
-    while (p < end) {
-        if (*p == '"') {
-            p = scan_string(p, end);
-        } else if (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t') {
-            buf_add(out, from, (size_t)(p - from));
-            from = ++p;
-        } else {
-            p++;
-        }
-    }
-    buf_add(out, from, (size_t)(end - from));
+    if (!buf_reserve(out, proven.n + JSON_SLACK))
+        return;
+    out->n += JSON_LOOP(json_squeeze)(out->p + out->n, proven.p, proven.p + proven.n);
+    out->p[out->n] = 0;
 }

@@ -1,6 +1,5 @@
 #include "journal/entry.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include <endian.h>
 
 /* Tags of fields on disk (docs/formats.md). A tag is never given another meaning; unknown ones are skipped. */
 enum tag {
@@ -81,12 +80,11 @@ void entry_encode(const struct entry *e, struct buf *out)
     put_some(out, TAG_BODY, e->message.body);
 }
 
-static uint64_t get_le(const char *p, size_t n)
+static inline uint64_t get_le(const char *p, size_t n)
 {
     uint64_t v = 0;
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, n);
+    return le64toh(v);
 }
 
 static bool take_header(struct span v, struct http_header *headers, struct entry *e)
@@ -216,9 +214,25 @@ struct span entry_source(struct span fields)
     return (struct span){"", 0};
 }
 
+static char *put_text(char *p, const char *end, struct span s, char after)
+{
+    size_t n = s.n < (size_t)(end - p) ? s.n : (size_t)(end - p);
+    memcpy(p, s.p, n);
+    p[n] = after;
+    return p + n + 1;
+}
+
 void entry_id(const struct entry *e, char out[ENTRY_ID_MAX])
 {
-    snprintf(out, ENTRY_ID_MAX, "%.*s/%.*s/%llu", SPAN_ARG(e->node), SPAN_ARG(e->lane), (unsigned long long)e->seq);
+    char digits[20], *first = digits + sizeof digits;
+    uint64_t v = e->seq;
+    do
+        *--first = (char)('0' + v % 10);
+    while (v /= 10);
+    const char *end = out + ENTRY_ID_MAX - sizeof digits - 3; /* two slashes and the NUL */
+    out = put_text(out, end, e->node, '/');
+    out = put_text(out, end + 1, e->lane, '/');
+    (void)put_text(out, out + sizeof digits, (struct span){first, (size_t)(digits + sizeof digits - first)}, 0);
 }
 
 bool entry_id_parse(struct span text, struct span *ret_node, struct span *ret_lane, uint64_t *ret_seq)

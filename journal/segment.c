@@ -1,5 +1,6 @@
 #include "journal/segment.h"
 #include "journal/writer.h"
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,11 @@ static void put_le(char *p, uint64_t v, int n)
         p[i] = (char)(unsigned char)(v >> (8 * i));
 }
 
-static uint64_t get_le(const char *p, int n)
+static inline uint64_t get_le(const char *p, size_t n)
 {
     uint64_t v = 0;
-    for (int i = 0; i < n; i++)
-        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, n);
+    return le64toh(v);
 }
 
 void segment_head_encode(const struct segment_head *h, char out[SEGMENT_HEAD])

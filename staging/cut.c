@@ -1,6 +1,5 @@
 #include "staging/cut.h"
 #include "core/clock.h"
-#include "core/codec.h"
 #include "core/mem.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,13 +128,10 @@ static bool flush_block(struct cut *c, struct output *o, struct err *err)
 
 static struct output *find_output(struct cut *c, const struct staged_source *source, const char *table, const char *date)
 {
-    char text[256];
-    int n = snprintf(text, sizeof(text), "%s\n%s\n%s", source->config->name, table, date);
-    uint64_t hash = hash64((struct span){text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1});
-    for (size_t k = 0; k < c->n_outputs; k++) {
-        struct output *o = &c->outputs[(c->last_output + k) % c->n_outputs];
-        if (o->hash == hash && o->source == source && strcmp(o->date, date) == 0 && strcmp(o->table, table) == 0) {
-            c->last_output = (size_t)(o - c->outputs);
+    for (size_t k = 0, i = c->last_output; k < c->n_outputs; k++, i = i + 1 < c->n_outputs ? i + 1 : 0) {
+        struct output *o = &c->outputs[i];
+        if (o->source == source && (o->table == table || strcmp(o->table, table) == 0) && strcmp(o->date, date) == 0) {
+            c->last_output = i;
             return o;
         }
     }
@@ -144,7 +140,7 @@ static struct output *find_output(struct cut *c, const struct staged_source *sou
         c->outputs = mem_grow(c->outputs, c->outputs_cap * sizeof(*c->outputs));
     }
     struct output *o = &c->outputs[c->n_outputs];
-    *o = (struct output){.hash = hash, .source = source, .table = table};
+    *o = (struct output){.source = source, .table = table};
     memcpy(o->date, date, strlen(date) + 1);
     c->last_output = c->n_outputs++;
     return o;

@@ -20,7 +20,6 @@ struct staged_source { /* a configured source and its transform */
     char name[40]; /* of the transform, in object names: its fingerprint and ordinal, which all bytes of an object depend on */
 };
 struct output {
-    uint64_t hash;
     const struct staged_source *source;
     const char *table;  /* the manifest's */
     char date[CLOCK_TEXT_MAX];

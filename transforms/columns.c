@@ -127,7 +127,7 @@ static void add_hash(struct columns *c, struct json v, struct buf *out)
     }
     buf_clear(&c->text);
     if (!json_text(v, &c->text))
-        json_minify(&c->text, v);
+        json_minify(&c->text, v.raw);
     sha256(buf_span(&c->text), digest);
     buf_addz(out, "\"sha256:");
     hex_encode(out, (struct span){(const char *)digest, sizeof(digest)});
@@ -241,11 +241,34 @@ static void write_added(struct columns *c, bool first, struct buf *out)
     }
 }
 
-bool columns_apply(struct columns *c, const struct columns_job *job, struct json object, struct buf *out, struct err *err)
+/* Where columns are only set, and the object has none of them and no space between its members, it is copied in one piece. */
+static bool copy_whole(struct columns *c, const struct columns_job *job, struct json object, struct buf *out)
 {
-    gather_added(c, job, object);
-    buf_clear(&c->frames);
-    buf_clear(&c->active);
+    struct json_memo *memo = job->scope ? job->scope->memo : NULL;
+    for (size_t i = 0; i < job->n_rules; i++) {
+        if (job->rules[i].action != COLUMN_FROM && job->rules[i].action != COLUMN_CONST)
+            return false;
+    }
+    const struct json_memo_object *o = json_members(memo, object);
+    if (!o)
+        return false;
+    size_t tight = 2 + (o->n ? o->n - 1 : 0); /* brackets and commas */
+    for (size_t i = 0; i < o->n; i++)
+        tight += o->members[i].key.n + 3 + o->members[i].value.raw.n;
+    if (tight != object.raw.n)
+        return false;
+    for (size_t i = 0; i < c->added.n / sizeof(struct added); i++) {
+        if (json_get_memo(memo, object, added_at(c, i)->name).type != JSON_NONE)
+            return false;
+    }
+    buf_add(out, object.raw.p, object.raw.n - 1);
+    write_added(c, o->n == 0, out);
+    buf_addc(out, '}');
+    return true;
+}
+
+static void write_object(struct columns *c, const struct columns_job *job, struct json object, struct buf *out)
+{
     for (size_t i = 0; i < job->n_rules; i++)
         buf_add(&c->active, &i, sizeof(i));
     buf_addc(out, '{');
@@ -267,6 +290,15 @@ bool columns_apply(struct columns *c, const struct columns_job *job, struct json
         c->active.n = f->active * sizeof(size_t);
         c->frames.n -= sizeof(struct frame);
     }
+}
+
+bool columns_apply(struct columns *c, const struct columns_job *job, struct json object, struct buf *out, struct err *err)
+{
+    gather_added(c, job, object);
+    buf_clear(&c->frames);
+    buf_clear(&c->active);
+    if (!copy_whole(c, job, object, out))
+        write_object(c, job, object, out);
     if (!buf_ok(&c->frames) || !buf_ok(&c->active) || !buf_ok(&c->added) || !buf_ok(&c->values) || !buf_ok(out))
         return err_set(err, ERR_NOMEM, "out of memory for a row");
     return true;

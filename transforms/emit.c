@@ -170,13 +170,32 @@ static void make_version(struct transform *t, const struct table_rule *table, st
 }
 
 /* Lines hold no raw line breaks; in valid JSON those stand only where white space means nothing. */
+static bool has_breaks(struct span raw)
+{
+    return memchr(raw.p, '\n', raw.n) || memchr(raw.p, '\r', raw.n);
+}
+
+static size_t minified_bytes(struct transform *t, struct span proven)
+{
+    buf_clear(&t->minified);
+    json_minify(&t->minified, proven);
+    return t->minified.n;
+}
+
+/* Most of an event that is one line already is looked for there, by how long what stands around it is. */
 static struct span one_line(struct transform *t, struct json v)
 {
-    if (!memchr(v.raw.p, '\n', v.raw.n) && !memchr(v.raw.p, '\r', v.raw.n))
+    struct span event = t->scope.event.raw, line = t->line;
+    uintptr_t before = (uintptr_t)v.raw.p - (uintptr_t)event.p;
+    if (!has_breaks(v.raw))
         return v.raw;
-    buf_clear(&t->minified);
-    json_minify(&t->minified, v);
-    return buf_span(&t->minified);
+    if (!line.n || before > event.n || event.n - before < v.raw.n || v.raw.n < event.n / 2) {
+        (void)minified_bytes(t, v.raw);
+        return buf_span(&t->minified);
+    }
+    size_t first = minified_bytes(t, (struct span){event.p, before});
+    size_t last = minified_bytes(t, span_skip(event, before + v.raw.n));
+    return (struct span){line.p + first, line.n - first - last};
 }
 
 static bool scratch_ok(const struct transform *t)
@@ -245,48 +264,58 @@ bool emit_tombstone(struct transform *t, struct table_plan *plan, const struct d
     return emit_row(t, table, ROW_DELETE, SHAPE_FULL, SPAN_LIT("null"), err);
 }
 
-static void add_column(struct buf *out, const char *name, struct span text)
+static void add_column(struct buf *out, struct span before, struct span text)
 {
-    json_write_key(out, name);
+    buf_adds(out, before);
     if (text.n)
         json_write_string(out, text);
     else
-        buf_addz(out, "null");
+        buf_adds(out, SPAN_LIT("null"));
+}
+
+/* What was received; as one line where no column of it is looked at any more. */
+static void add_body(struct transform *t, struct span body, bool line)
+{
+    struct buf *out = &t->out2;
+    struct json event = t->scope.event;
+    if (event.type != JSON_NONE && line && has_breaks(event.raw)) {
+        size_t at = out->n;
+        json_minify(out, event.raw);
+        buf_reserve(out, 1); /* for the last bracket: the line must not move any more */
+        t->line = span_skip(buf_span(out), at);
+    } else if (event.type != JSON_NONE) {
+        buf_adds(out, event.raw);
+    } else if (utf8_valid(body)) {
+        json_write_string(out, body);
+    } else {
+        buf_adds(out, SPAN_LIT("{\"base64\":\""));
+        base64_encode(out, body);
+        buf_adds(out, SPAN_LIT("\"}"));
+    }
 }
 
 bool emit_event_row(struct transform *t, struct span body, struct err *err)
 {
     char received[CLOCK_TEXT_MAX];
     const struct facts *f = &t->facts;
-    struct json event = t->scope.event;
+    bool columns = t->events.config && t->events.config->n_columns;
     uint64_t item = t->events.item++;
     clock_iso_us(t->entry->received_us, received);
+    buf_clear(&t->key); /* an event always has an id */
+    add_column(&t->key, SPAN_LIT("{\"id\":"), buf_span(&f->id));
+    buf_addc(&t->key, '}');
+    make_version(t, t->events.rule, (struct json){0}, item, false);
     buf_clear(&t->out2);
-    buf_addc(&t->out2, '{');
-    add_column(&t->out2, "id", buf_span(&f->id));
-    buf_addc(&t->out2, ',');
-    add_column(&t->out2, "type", buf_span(&f->type));
-    buf_addc(&t->out2, ',');
-    add_column(&t->out2, "account", buf_span(&f->account));
-    buf_addc(&t->out2, ',');
-    add_column(&t->out2, "received_at", span_of(received));
-    buf_addc(&t->out2, ',');
-    json_write_key(&t->out2, "body");
-    if (event.type != JSON_NONE) {
-        buf_adds(&t->out2, event.raw);
-    } else if (utf8_valid(body)) {
-        json_write_string(&t->out2, body);
-    } else {
-        buf_addz(&t->out2, "{\"base64\":\"");
-        base64_encode(&t->out2, body);
-        buf_addz(&t->out2, "\"}");
-    }
+    add_column(&t->out2, SPAN_LIT("{\"id\":"), buf_span(&f->id));
+    add_column(&t->out2, SPAN_LIT(",\"type\":"), buf_span(&f->type));
+    add_column(&t->out2, SPAN_LIT(",\"account\":"), buf_span(&f->account));
+    add_column(&t->out2, SPAN_LIT(",\"received_at\":"), span_of(received));
+    buf_adds(&t->out2, SPAN_LIT(",\"body\":"));
+    add_body(t, body, !columns);
     buf_addc(&t->out2, '}');
     struct json row = {JSON_OBJECT, buf_span(&t->out2)};
-    if (!make_key(t, t->events.rule, NULL, row))
-        return emit_dead(t, span_of(t->events.rule->name), item, err);
-    make_version(t, t->events.rule, row, item, false);
-    if (!user_columns(t, &t->events, &row, err))
-        return false;
-    return emit_row(t, t->events.rule, ROW_UPSERT, SHAPE_FULL, one_line(t, row), err);
+    if (!columns)
+        return emit_row(t, t->events.rule, ROW_UPSERT, SHAPE_FULL, row.raw, err);
+    return user_columns(t, &t->events, &row, err) &&
+           emit_row(t, t->events.rule, ROW_UPSERT, SHAPE_FULL, one_line(t, row), err);
 }

@@ -104,7 +104,7 @@ void transform_facts(struct transform *t, const struct http_message *message, st
     bool bad = false;
     json_memo_clear(&t->memo);
     t->scope = (struct scope){.message = message, .config = t->config, .n_config = t->n_config, .memo = &t->memo};
-    if (!m->body_is_form && json_parse(message->body, &body, &ignored))
+    if (!m->body_is_form && json_parse_memo(&t->memo, message->body, &body, &ignored))
         t->scope.body = t->scope.event = body;
     if (m->event.has_each) {
         struct json first = {0};

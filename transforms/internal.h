@@ -39,6 +39,7 @@ struct transform {
     struct scope scope;
     struct json form;
     struct json object; /* event.object of the event at hand */
+    struct span line;   /* the event at hand as one line, in out2; n 0: not made, or it was one line as received */
     bool page;          /* rows come from a pulled page */
     bool backfill;      /* … or from a pulled event */
     bool newest_first;  /* a feed that is read backwards: later records and pages are older */

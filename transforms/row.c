@@ -4,58 +4,52 @@
 static const char *const op_names[] = {"upsert", "delete"};
 static const char *const origin_names[] = {"webhook", "backfill", "replay"};
 
-/* Nearly every text of an envelope needs no escape. */
-static void add_text(struct buf *out, struct span text)
+/* `before`: what stands before the text, ,"name": at its end. */
+static void add_member(struct buf *out, struct span before, struct span text)
 {
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\') {
-            json_write_string(out, text);
-            return;
-        }
-    }
-    buf_addc(out, '"');
-    buf_adds(out, text);
-    buf_addc(out, '"');
-}
-
-/* `key` with what stands around it: ,"name": */
-static void add_member(struct buf *out, const char *key, struct span text)
-{
-    buf_addz(out, key);
+    buf_adds(out, before);
     if (text.n)
-        add_text(out, text);
+        json_write_string(out, text);
     else
-        buf_addz(out, "null");
+        buf_adds(out, SPAN_LIT("null"));
 }
 
-static void add_time(struct buf *out, const char *key, uint64_t us)
+/* Text of ours that needs no escape. */
+static void add_word(struct buf *out, struct span before, const char *word)
 {
-    char text[CLOCK_TEXT_MAX];
-    clock_iso_us(us, text);
-    add_member(out, key, span_of(text));
+    buf_adds(out, before);
+    buf_addc(out, '"');
+    buf_adds(out, span_of(word));
+    buf_addc(out, '"');
+}
+
+static void add_raw(struct buf *out, struct span before, struct span json)
+{
+    buf_adds(out, before);
+    buf_adds(out, json);
 }
 
 void row_write(struct buf *out, const struct row *row)
 {
-    add_member(out, "{\"format\":1,\"source\":", row->source);
-    add_member(out, ",\"account\":", row->account);
-    add_member(out, ",\"table\":", row->table);
-    buf_addz(out, ",\"key\":");
-    buf_adds(out, row->key);
-    add_member(out, ",\"version\":", row->version);
-    add_member(out, ",\"op\":", span_of(op_names[row->op]));
-    add_member(out, ",\"origin\":", span_of(origin_names[row->origin]));
-    add_member(out, ",\"shape\":", span_of(shape_name(row->shape)));
-    add_member(out, ",\"api_version\":", row->api_version);
-    add_member(out, ",\"event_id\":", row->event_id);
-    add_member(out, ",\"event_type\":", row->event_type);
-    add_member(out, ",\"entry\":", row->entry);
-    add_time(out, ",\"received_at\":", row->received_us);
-    add_time(out, ",\"observed_at\":", row->observed_us);
-    buf_addz(out, ",\"row\":");
-    buf_adds(out, row->row);
-    buf_addz(out, "}\n");
+    char received[CLOCK_TEXT_MAX], observed[CLOCK_TEXT_MAX];
+    clock_iso_us(row->received_us, received);
+    clock_iso_us(row->observed_us, observed);
+    add_member(out, SPAN_LIT("{\"format\":1,\"source\":"), row->source);
+    add_member(out, SPAN_LIT(",\"account\":"), row->account);
+    add_member(out, SPAN_LIT(",\"table\":"), row->table);
+    add_raw(out, SPAN_LIT(",\"key\":"), row->key);
+    add_member(out, SPAN_LIT(",\"version\":"), row->version);
+    add_word(out, SPAN_LIT(",\"op\":"), op_names[row->op]);
+    add_word(out, SPAN_LIT(",\"origin\":"), origin_names[row->origin]);
+    add_word(out, SPAN_LIT(",\"shape\":"), shape_name(row->shape));
+    add_member(out, SPAN_LIT(",\"api_version\":"), row->api_version);
+    add_member(out, SPAN_LIT(",\"event_id\":"), row->event_id);
+    add_member(out, SPAN_LIT(",\"event_type\":"), row->event_type);
+    add_member(out, SPAN_LIT(",\"entry\":"), row->entry);
+    add_word(out, SPAN_LIT(",\"received_at\":"), received);
+    add_word(out, SPAN_LIT(",\"observed_at\":"), observed);
+    add_raw(out, SPAN_LIT(",\"row\":"), row->row);
+    buf_adds(out, SPAN_LIT("}\n"));
 }
 
 enum member {

@@ -117,6 +117,7 @@ static bool event_run(struct transform *t, struct span raw, uint64_t index, stru
 {
     const struct event_rule *rule = &t->manifest->event;
     bool bad = false, taken = false;
+    t->line = (struct span){0};
     t->object = rule->has_object ? eval_json(t, &rule->object, &t->object_text) : t->scope.event;
     t->scope.object = t->scope.record = t->object;
     if (!conditions_hold(rule->only, rule->n_only, &t->scope)) {
@@ -170,7 +171,7 @@ static bool delivery_run(struct transform *t, struct span body, struct err *err)
         t->scope.event = t->form;
         return event_run(t, body, 0, err);
     }
-    if (json_parse(body, &parsed, &why)) {
+    if (json_parse_memo(&t->memo, body, &parsed, &why)) {
         t->scope.body = t->scope.event = parsed;
     } else if (m->n_tables || m->event.has_each) {
         buf_clear(&t->reason);
@@ -325,6 +326,7 @@ bool transform_run(struct transform *t, const struct entry *entry, const struct 
     t->page = t->backfill = t->newest_first = false;
     t->record = t->near_us = 0;
     t->form = (struct json){0};
+    t->line = (struct span){0};
     t->events.item = 0;
     for (size_t i = 0; i < t->n_tables; i++)
         t->tables[i].item = 0;

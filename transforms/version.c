@@ -19,11 +19,15 @@ uint64_t clamp_ahead(uint64_t time_us, uint64_t received_us)
     return time_us > received_us + CLOCK_AHEAD_US_MAX ? received_us : time_us;
 }
 
+/* The width is even. */
 static void add_digits(struct buf *out, uint64_t v, size_t width)
 {
     char text[20];
-    for (size_t i = width; i-- > 0; v /= 10)
-        text[i] = (char)('0' + v % 10);
+    for (size_t i = width; i > 0; v /= 100) {
+        unsigned two = (unsigned)(v % 100), tens = two / 10;
+        text[--i] = (char)('0' + two - 10 * tens);
+        text[--i] = (char)('0' + tens);
+    }
     buf_add(out, text, width);
 }
 

@@ -15,7 +15,7 @@
 #undef JSON_TRUE
 #undef JSON_FALSE
 #undef JSON_NULL
-#include "core/json.h"
+#include "core/json_loops.h"
 #include "tests/unit/check_main.h"
 
 #define ROUNDS 60000
@@ -201,10 +201,10 @@ static void hold_together(struct json v)
     struct json again;
     ck_assert(json_parse(v.raw, &again, NULL) && again.raw.n == v.raw.n && again.type == v.type);
     struct buf small = {0}, smaller = {0};
-    json_minify(&small, v);
+    json_minify(&small, v.raw);
     ck_assert(json_parse(buf_span(&small), &again, NULL));
     ck_assert(again.type == v.type && json_count(again) == json_count(v));
-    json_minify(&smaller, again);
+    json_minify(&smaller, again.raw);
     ck_assert(span_eq(buf_span(&small), buf_span(&smaller)));
     struct json_iter it = json_iter(v);
     struct span key;
@@ -304,9 +304,151 @@ START_TEST(skips_end_where_values_end)
 }
 END_TEST
 
+#ifdef JSON_HAS_WIDE
+static void loops_agree(struct span text, size_t *accepted)
+{
+    struct json_proof plain = {0}, wide = {0};
+    const char *end = text.p + text.n;
+    bool ok = json_prove_plain(text.p, end, &plain);
+    ck_assert(json_prove_wide(text.p, end, &wide) == ok && wide.end == plain.end && wide.at == plain.at);
+    ck_assert_msg(ok || strcmp(plain.what, wide.what) == 0, "%s, %s: %.*s", plain.what, wide.what, SPAN_ARG(text));
+    if (!ok)
+        return;
+    ++*accepted;
+    if (*text.p == '{' || *text.p == '[') {
+        ck_assert_ptr_eq(json_skip_plain(text.p, end), plain.end);
+        ck_assert_ptr_eq(json_skip_wide(text.p, end), plain.end);
+    }
+    char *out[2] = {malloc(text.n + JSON_SLACK), malloc(text.n + JSON_SLACK)};
+    ck_assert(out[0] && out[1]);
+    size_t n = json_squeeze_plain(out[0], text.p, plain.end);
+    ck_assert_uint_eq(n, json_squeeze_wide(out[1], text.p, plain.end));
+    ck_assert(n == 0 || memcmp(out[0], out[1], n) == 0);
+    free(out[0]);
+    free(out[1]);
+}
+
+/* The loops for any processor and those for AVX2: the same judgement, place, words and bytes. */
+START_TEST(both_loops_agree)
+{
+    if (!json_can_wide())
+        return;
+    struct buf b = {0};
+    size_t accepted = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        buf_clear(&b);
+        buf_addz(&b, "[");
+        make(&b, 0);
+        for (size_t n = below(40); n; n--)
+            buf_addz(&b, below(4) ? "  " : ",\"\\u00e9 \\\\ more text of a string, and \xc3\xa9\"");
+        buf_addz(&b, "]");
+        for (size_t n = below(3); n; n--)
+            damage(&b);
+        char *copy = malloc(b.n ? b.n : 1); /* no byte behind it */
+        ck_assert_ptr_nonnull(copy);
+        memcpy(copy, b.n ? b.p : "", b.n);
+        loops_agree((struct span){copy, b.n}, &accepted);
+        free(copy);
+    }
+    ck_assert_uint_gt(accepted, ROUNDS / 3);
+    ck_assert_uint_lt(accepted, ROUNDS);
+    buf_release(&b);
+}
+END_TEST
+#endif
+
+/* A byte that may stand nowhere is told where it stands, however far into a text; or where the word, escape or sequence begins that
+ * it breaks. */
+START_TEST(a_wrong_byte_is_told_by_its_place)
+{
+    struct buf b = {0};
+    for (int round = 0; round < ROUNDS / 4; round++) {
+        struct json v;
+        struct err err = {0};
+        buf_clear(&b);
+        buf_addz(&b, "[");
+        for (size_t n = below(12); n; n--) {
+            make(&b, 1);
+            buf_addz(&b, below(2) ? "," : ",\n          ");
+        }
+        make(&b, 0);
+        buf_addz(&b, "]");
+        ck_assert(json_parse(buf_span(&b), &v, &err));
+        size_t at = below(b.n + 1), said = 0;
+        put(&b, at, 0, (struct span){"\x01", 1});
+        ck_assert(!json_parse(buf_span(&b), &v, &err));
+        ck_assert_msg(sscanf(err.msg, "not JSON: at byte %zu", &said) == 1, "%s", err.msg);
+        unsigned char c = (unsigned char)b.p[said];
+        ck_assert_msg(said == at || (said < at && at - said <= 5 && (c >= 0xc2 || strchr("\\tfn", c))), "%s, not %zu: %s", err.msg,
+                      at, b.p);
+    }
+    buf_release(&b);
+}
+END_TEST
+
+/* What a memo says of a document's objects is what a walk over them says. */
+static void memo_agrees(struct json_memo *m, struct json doc)
+{
+    struct json todo[64] = {doc}, value, again;
+    size_t n = 1;
+    while (n) {
+        struct json at = todo[--n];
+        struct json_iter it = json_iter(at);
+        struct span key;
+        while (json_next(&it, at.type == JSON_OBJECT ? &key : NULL, &value)) {
+            if (at.type == JSON_OBJECT) {
+                struct buf name = {0};
+                json_unescape(&name, key);
+                again = json_get_memo(m, at, buf_span(&name));
+                value = json_get(at, buf_span(&name)); /* of doubled keys the last */
+                ck_assert(again.type == value.type && again.raw.p == value.raw.p && again.raw.n == value.raw.n);
+                buf_release(&name);
+            }
+            if ((value.type == JSON_OBJECT || value.type == JSON_ARRAY) && n < CHECK_ROWS(todo))
+                todo[n++] = value;
+        }
+        ck_assert_int_eq(json_get_memo(m, at, SPAN_LIT("not there")).type, JSON_NONE);
+    }
+}
+
+START_TEST(a_memo_agrees_with_walks)
+{
+    static const size_t counts[] = {0, 1, 5, 40, JSON_MEMO_CONTAINERS - 300, JSON_MEMO_CONTAINERS, 3 * JSON_MEMO_CONTAINERS};
+    struct json_memo *m = calloc(1, sizeof *m);
+    struct buf b = {0};
+    ck_assert_ptr_nonnull(m);
+    for (int round = 0; round < 400; round++) {
+        struct json doc;
+        buf_clear(&b);
+        buf_addz(&b, " {\"first\":");
+        for (size_t i = 0, n = counts[below(round % 20 ? 4 : CHECK_ROWS(counts))]; i < n; i++)
+            buf_addf(&b, "%s%zu\":[{\"long enough to be remembered\": [ ] }]", i ? ",\"" : "{\"", i);
+        buf_addz(&b, b.p[b.n - 1] == ']' ? "}" : "null");
+        for (size_t i = 0, n = below(70); i < n; i++) {
+            buf_addf(&b, ",\n\"member %zu\":", below(60));
+            make(&b, 1);
+        }
+        buf_addz(&b, "}");
+        ck_assert(json_parse_memo(m, buf_span(&b), &doc, NULL));
+        memo_agrees(m, doc);
+        json_memo_clear(m);
+        memo_agrees(m, doc);
+        json_memo_clear(m);
+        ck_assert(!json_parse_memo(m, (struct span){b.p, b.n - 1}, &doc, NULL) && m->n_containers == 0);
+    }
+    buf_release(&b);
+    free(m);
+}
+END_TEST
+
 CHECK_SUITE("core json fuzz", t)
 {
     state = check_seed();
+#ifdef JSON_HAS_WIDE
+    tcase_add_test(t, both_loops_agree);
+#endif
+    tcase_add_test(t, a_wrong_byte_is_told_by_its_place);
+    tcase_add_test(t, a_memo_agrees_with_walks);
     tcase_add_test(t, skips_end_where_values_end);
     tcase_add_test(t, damaged_documents);
     tcase_add_test(t, made_documents);

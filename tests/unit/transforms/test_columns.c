@@ -72,6 +72,38 @@ START_TEST(rules_touch_what_they_name)
 }
 END_TEST
 
+/* Large objects to which columns are only added: %s is a long text in each. */
+static const struct {
+    const char *object, *expected;
+} large[] = {
+    {"{\"id\":1,\"pad\":\"%s\"}", "{\"id\":1,\"pad\":\"%s\",\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1,\"pad\":[ \"%s\" ]}", "{\"id\":1,\"pad\":[ \"%s\" ],\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1,\"pad\":\"%s\" }", "{\"id\":1,\"pad\":\"%s\",\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1, \"pad\":\"%s\"}", "{\"id\":1,\"pad\":\"%s\",\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1,\"pad\": \"%s\"}", "{\"id\":1,\"pad\":\"%s\",\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1,\"by\":3,\"pad\":\"%s\"}", "{\"id\":1,\"pad\":\"%s\",\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1,\"pad\":\"%s\",\"\\u006bind\":{}}", "{\"id\":1,\"pad\":\"%s\",\"kind\":\"x\",\"by\":2}"},
+    {"{\"id\":1,\"pad\":\"%s\",\"id\":1}", "{\"id\":1,\"pad\":\"%s\",\"id\":1,\"kind\":\"x\",\"by\":2}"},
+};
+
+START_TEST(columns_join_a_large_object)
+{
+    struct world w = {0};
+    struct buf scratch = {0};
+    char pad[301], object[600], expected[600];
+    memset(pad, 'p', sizeof(pad) - 1);
+    pad[sizeof(pad) - 1] = 0;
+    const char *at = strstr(large[_i].object, "%s"), *there = strstr(large[_i].expected, "%s");
+    (void)snprintf(object, sizeof(object), "%.*s%s%s", (int)(at - large[_i].object), large[_i].object, pad, at + 2);
+    (void)snprintf(expected, sizeof(expected), "%.*s%s%s", (int)(there - large[_i].expected), large[_i].expected, pad, there + 2);
+    run_case(&w, "kind: {from: body.type}, by: {constant: 2}", object);
+    struct row r = world_row(&w, "t", 0, &scratch);
+    ck_assert_msg(span_eqz(r.row, expected), "%s: %.*s", object, SPAN_ARG(r.row));
+    buf_release(&scratch);
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(a_hash_is_of_the_text)
 {
     struct world w = {0};
@@ -154,6 +186,7 @@ int main(void)
     Suite *suite = suite_create("columns");
     TCase *tc = tcase_create("rules");
     tcase_add_loop_test(tc, rules_touch_what_they_name, 0, sizeof(cases) / sizeof(cases[0]));
+    tcase_add_loop_test(tc, columns_join_a_large_object, 0, sizeof(large) / sizeof(large[0]));
     tcase_add_test(tc, a_hash_is_of_the_text);
     tcase_add_test(tc, the_users_rules_come_last);
     tcase_add_test(tc, a_key_may_be_a_renamed_column);

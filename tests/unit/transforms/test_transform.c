@@ -465,6 +465,49 @@ START_TEST(facts_of_a_message)
 }
 END_TEST
 
+/* An event on several lines becomes one; a row of it that had no break stays as received, spaces and all. */
+static const struct {
+    const char *name;
+    const char *before, *object, *behind;
+    const char *row;
+} breaks[] = {
+    {"most of the event", "{\n  \"id\": \"evt_1\",\r\n  ", "{\n\t\"id\": \"c 1\",\n \"object\": \"customer\",\n \"l\": [\n\n{ } ,\r1 ]\n }",
+     "\n}\n}\n", "{\"id\":\"c 1\",\"object\":\"customer\",\"l\":[{},1]}"},
+    {"the least of it", "{\n  \"id\": \"evt_1\", \"and more\": [\"0123456789 0123456789 0123456789 0123456789\", [ ] ],\n",
+     "{\n\"id\":\"c\",\n\"object\":\"customer\" }", "}}\n", "{\"id\":\"c\",\"object\":\"customer\"}"},
+    {"on one line of many", "{\n  \"id\": \"evt_1\",\n  ", "{\"id\": \"c\", \"object\": \"customer\", \"a\" : [ 1 ]}", "\n}\n}",
+     "{\"id\": \"c\", \"object\": \"customer\", \"a\" : [ 1 ]}"},
+};
+
+START_TEST(lines_hold_no_breaks)
+{
+    struct world w = {0};
+    struct buf body = {0}, scratch = {0}, whole = {0};
+    struct json parsed;
+    open_acme(&w);
+    for (int again = 0; again < 2; again++) {
+        buf_clear(&body);
+        buf_addf(&body, "%s\"type\":\"customer.created\", \"created\":5,\"livemode\":true,\"api_version\":\"2026-07-29\",\n\"data\": {\n"
+                        "\"object\": %s%s", breaks[_i].before, breaks[_i].object, breaks[_i].behind);
+        world_event(&w, buf_z(&body));
+        ck_assert_msg(w.n_rows == 2, "%s: %s", breaks[_i].name, buf_z(&w.dead));
+        ck_span(world_row(&w, "customers", 0, &scratch).row, breaks[_i].row);
+        ck_assert(json_parse(buf_span(&body), &parsed, NULL));
+        buf_clear(&whole);
+        json_minify(&whole, parsed.raw);
+        struct json row = {JSON_OBJECT, world_row(&w, "events", 0, &scratch).row};
+        ck_span(json_get(row, SPAN_LIT("body")).raw, buf_z(&whole));
+        world_page(&w, "customers", "{\"data\":[\n{\"id\": \"p\" }, {\n\"id\": \"q\" }]}"); /* what was kept of the event is not taken for this */
+        ck_span(world_row(&w, "customers", 0, &scratch).row, "{\"id\": \"p\" }");
+        ck_span(world_row(&w, "customers", 1, &scratch).row, "{\"id\":\"q\"}");
+    }
+    buf_release(&body);
+    buf_release(&whole);
+    buf_release(&scratch);
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(the_same_input_gives_the_same_bytes)
 {
     struct world a = {0}, b = {0};
@@ -500,6 +543,7 @@ int main(void)
     tcase_add_test(tc, several_events_in_one_delivery);
     tcase_add_loop_test(tc, a_source_without_tables_keeps_any_body, 0, sizeof(anything) / sizeof(anything[0]));
     tcase_add_test(tc, facts_of_a_message);
+    tcase_add_loop_test(tc, lines_hold_no_breaks, 0, sizeof(breaks) / sizeof(breaks[0]));
     tcase_add_test(tc, the_same_input_gives_the_same_bytes);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
