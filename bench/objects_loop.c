@@ -36,7 +36,7 @@ int main(int argc, char **argv)
         die("--rows, --endpoint and --spool are needed");
     struct objects_config o = {.bucket = "bucket", .prefix = "", .endpoint = endpoint, .region = "us-east-1", .style = STYLE_PATH, .encryption = "", .encryption_key = ""};
     struct source_config config = {.name = "bench"};
-    struct staged_source source = {.config = &config, .fingerprint = "0"};
+    struct staged_source source = {.config = &config, .name = "0"};
     struct store *store = NULL;
     struct err err = {0};
     char *block = malloc(PIECE), lane[40];
