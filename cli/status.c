@@ -55,7 +55,7 @@ static void look_at_push(const struct config *config, struct source_status *st)
     if (s->unverified)
         find(st, false, "", "verification: none: anybody who can reach the endpoint can write rows");
     if (!c->can_judge && !s->unverified) {
-        snprintf(next, sizeof next, "put the signing secret where sluice.yaml names it, then restart (sluice config check)");
+        snprintf(next, sizeof next, "put the signing secret where sluice.yaml names it (sluice config check)");
         find(st, true, next, "no usable secret: every delivery is answered 503");
         return;
     }

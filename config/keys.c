@@ -108,6 +108,8 @@ const struct key_row config_keys[] = {
      "longest time of a request's body from the end of its head", false},
     {"limits.request", KEY_DURATION, AT(request_us), "60s", SECOND, 3600 * SECOND, NULL,
      "longest time of one whole request, head and body together", false},
+    {"secret_grace", KEY_DURATION, AT(secret_grace_us), "24h", 0, 90 * DAY, NULL,
+     "how long a secret that was replaced in its file still verifies deliveries", false},
     {"limits.ack", KEY_DURATION, AT(ack_us), "4s", 100 * MS, 600 * SECOND, NULL,
      "`ack: kafka`: how long a delivery waits for Kafka; then it is answered 503, and the sender's next try waits for the same "
      "rows", false},
