@@ -99,7 +99,8 @@ static bool add_secrets(struct scrape *s, struct err *err)
         struct span source = span_of(s->in->config->sources[i].name);
         struct last_use use = {0};
         const char *id;
-        for (size_t k = 0; ok && (id = server_secret(s->in->live->server, source, k, &use.at_us)); k++) {
+        uint64_t retire;
+        for (size_t k = 0; ok && (id = server_secret(s->in->live->server, source, k, &retire, &use.at_us)); k++) {
             struct label labels[] = {{"source", source}, {"id", span_of(id)}, {NULL, {0}}};
             use.id = labels[1].value;
             ok = use.at_us || state_secret_each(state, source, find_last_use, &use, err); /* before the start, or never */

@@ -65,6 +65,9 @@ const struct command commands[] = {
      cmd_dead_retry},
     {"dead", "drop", "SOURCE [ID]", "forget dead letters (their raw entries stay in the journal)", "",
      NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL, cmd_dead_drop},
+    {"secret", "list", "[SOURCE]", "which secrets verify deliveries: id, first seen, last used, until when; never a value",
+     "  Beside a running server as it holds them, with those that were replaced and still have their grace.",
+     NEEDS_INSTANCE, NULL, cmd_secret_list},
     {"verify", NULL, "SOURCE", "is a captured request genuine, and if not, at which step not",
      "  --request FILE   one request as JSON (method, url, headers, body_base64, now_unix)\n"
      "  --last-rejected  the request of this source that the server refused last, at its time of receipt\n"

@@ -23,6 +23,7 @@ COMMAND_FUNCTION(cmd_dead_list);
 COMMAND_FUNCTION(cmd_dead_show);
 COMMAND_FUNCTION(cmd_dead_retry);
 COMMAND_FUNCTION(cmd_dead_drop);
+COMMAND_FUNCTION(cmd_secret_list);
 COMMAND_FUNCTION(cmd_trace);
 COMMAND_FUNCTION(cmd_verify);
 COMMAND_FUNCTION(cmd_capture);
