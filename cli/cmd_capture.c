@@ -4,11 +4,11 @@
  * answered 503. The command's thread waits for the end of that answer, the time, or Ctrl-C. */
 #include "cli/registry.h"
 #include "core/clock.h"
+#include "core/thread.h"
 #include "http/http.h"
 #include "server/record.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -260,10 +260,7 @@ static int run(struct capture *c, const char *at, const char *timeout, uint64_t 
     struct err err = {0};
     sigset_t signals;
     bool stopped = false;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    thread_hold_signals(&signals);
     if (!http_start(c->http, &err))
         return command_fail(c->io, &err);
     struct span host = span_of(at);

@@ -247,15 +247,6 @@ static void tell_start(const struct parts *p, const struct command_io *io)
              c->tls_cert ? "on" : "off", journal_node(p->live.journal), c->n_sources, c->data_dir);
 }
 
-/* Signals wait until this thread asks for them. The parts' threads take none (core/thread.h), libraries' inherit this mask. */
-static void block_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
-}
-
 int cmd_serve(struct instance *in, const struct command_args *a, const struct command_io *io)
 {
     int n;
@@ -264,7 +255,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
         return EXIT_USAGE;
     log_open(LOG_INFO, in->config->log_json);
     sigset_t signals;
-    block_signals(&signals);
+    thread_hold_signals(&signals); /* the parts' threads take none, libraries' inherit this mask */
     struct err err = {0};
     struct instance own;
     int running = remote_connect(in->config->data_dir);

@@ -1,6 +1,5 @@
 #include "core/thread.h"
 #include <sched.h>
-#include <signal.h>
 
 bool thread_start(pthread_t *ret, void *(*run)(void *), void *ctx)
 {
@@ -13,6 +12,14 @@ bool thread_start(pthread_t *ret, void *(*run)(void *), void *ctx)
     bool ok = pthread_create(ret, NULL, run, ctx) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return ok;
+}
+
+void thread_hold_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, ret, NULL);
 }
 
 void thread_name(const char *name)

@@ -56,8 +56,9 @@ class Run:
         self.pushed = False
         self.kills = self.pulls = 0
         self.manifest = open(os.path.join(ROOT, "tests", "e2e", "acme.yaml")).read()
-        # An older transform of the same events: every ticket fails, subscriptions have another column.
-        self.older = self.manifest.replace("key: [id]\n", "key: [id, nowhere]\n").replace(
+        # An older transform of the same events: every ticket fails, subscriptions have another column. The keys are the same: what
+        # is staged by one may be merged by the other.
+        self.older = self.manifest.replace("key: [id]\n", "key: [id]\n    each: \"object.id[]\"\n").replace(
             "columns: {object: object}", "columns: {plan: tariff}")
         self.changes_transform = seed % 3 == 0
         self.broker, self.transactional, self.waits = broker, seed % 2 == 1, seed % 4 < 2
@@ -244,10 +245,35 @@ def one(job):
             traceback.format_exc(), seed, seed, objects)
 
 
+class Store:
+    """An S3 server that can be away: connections end before it hears of a request, or before its answer is heard. It is not
+    killed: a store that keeps half an object, as S3Proxy then does, is none that S3 promises."""
+
+    def __init__(self, server):
+        self.server, self.away = server, False
+        self.faults = s3.Faults(server.port, self.rule)
+        self.port, self.bucket = self.faults.port, server.bucket
+
+    def rule(self, n, method, path):
+        return None if not self.away else "lost" if method == "PUT" and n % 3 == 0 else "before"
+
+    def stop(self):
+        self.away = True
+
+    def start_again(self):
+        self.away = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.faults.close()
+
+
 @contextlib.contextmanager
 def own_servers():
     global broker, bucket
-    with kafka.Kafka() as broker, s3.S3Proxy() as bucket:
+    with kafka.Kafka() as broker, s3.S3Proxy() as server, Store(server) as bucket:
         yield
 
 

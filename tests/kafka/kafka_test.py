@@ -545,6 +545,7 @@ def ack_kafka_503_while_the_brokers_are_down():
         wait(lambda: w.send(1, must=False)[503] == 1, "it answers 200 without a broker")
         w.wait_finding("Kafka does not get on")
         assert w.metric("sluice_late_total") + w.metric('sluice_requests_total{source="acme",outcome="unavailable"}') > 0
+        wait(lambda: not w.status()["books"]["sources"][0]["waiting"], "what came before is not staged")  # answered 503 too late
         before = w.position("objects")
         began = time.monotonic()
         assert w.send(5, must=False)[503] == 5

@@ -82,27 +82,11 @@ class Server:
         self.log = open(os.path.join(self.dir, "log"), "wb")
         self.process = None
         try:
-            self.words = self.command()
-            self.start()
+            self.process = subprocess.Popen(self.command(), cwd=self.dir, stdout=self.log, stderr=self.log)
+            self.wait()
         except BaseException:  # no test has it yet: nobody else would end it
             self.close()
             raise
-
-    def start(self):
-        self.process = subprocess.Popen(self.words, cwd=self.dir, stdout=self.log, stderr=self.log)
-        self.wait()
-
-    def start_again(self):
-        """Where it was stopped: with what it held, if it keeps that in files."""
-        if not self.process:
-            self.start()
-
-    def stop(self):
-        """As a machine that is gone: connections end, nothing answers."""
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
 
     def wait(self, seconds=90):
         end = time.monotonic() + seconds
@@ -118,7 +102,9 @@ class Server:
         return Bucket(self.port, name, **kw)
 
     def close(self):
-        self.stop()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -235,13 +235,13 @@ END_TEST
 /* Offsets of the entries in a file, refused ones too; returns how many. */
 static size_t entries_in(struct disk *d, const char *path, uint64_t ret[16])
 {
-    static const char mark[4] = "SLe1";
+    struct entry_head head;
     size_t n = 0, size = 0;
     char *bytes;
     struct err err = {0};
     ck_assert_msg(io_read_file(disk_io(d), path, 1 << 20, &bytes, &size, &err), "%s", err.msg);
-    for (size_t at = SEGMENT_HEAD; at + sizeof mark <= size && n < 16; at++)
-        if (memcmp(bytes + at, mark, sizeof mark) == 0)
+    for (size_t at = SEGMENT_HEAD; at + ENTRY_HEAD <= size && n < 16; at++)
+        if (entry_head_decode(bytes + at, &head))
             ret[n++] = at;
     free(bytes);
     return n;
