@@ -25,7 +25,8 @@ static void print_counts(const struct command_io *io, bool as_json, const struct
 static bool merge_once(struct stager *stager, struct merger *merger, struct span source,
                        struct span table, struct merge_counts *counts, struct err *err)
 {
-    return stager_drain(stager, err) && merger_pass(merger, source, table, counts, err) && merger_settle(merger, err);
+    return stager_drain(stager, err) &&
+           (!merger || (merger_pass(merger, source, table, counts, err) && merger_settle(merger, err)));
 }
 
 static int merge_alone(struct instance *in, const struct command_args *a, const struct command_io *io, struct span source,
@@ -42,7 +43,7 @@ static int merge_alone(struct instance *in, const struct command_args *a, const 
         struct stager_opts so = {
             .config = in->config, .journal = journal, .store = store, .data_dir = in->config->data_dir, .io = in->io};
         struct merger_opts mo = {.config = in->config, .store = store, .io = in->io, .data_dir = in->config->data_dir};
-        ok = stager_new(&so, &stager, &err) && merger_new(&mo, &merger, &err);
+        ok = stager_new(&so, &stager, &err) && (!in->config->merge_db || merger_new(&mo, &merger, &err));
     }
     ok = ok && merge_once(stager, merger, source, table, &counts, &err);
     while (ok && follow && !*io->stop) {
@@ -72,7 +73,7 @@ static bool caught_up(struct instance *in, const uint64_t ends[LANE_COUNT], bool
         if (next <= ends[l])
             *ret = false;
     }
-    if (!*ret)
+    if (!*ret || !in->config->merge_db) /* merge.target: none: staged is all that it can be here */
         return true;
     struct tables tables;
     if (!tables_open(&tables, in->config, err))
@@ -96,7 +97,8 @@ static int merge_live(struct instance *in, const struct command_args *a, const s
     bool done = false;
     while (!done && !*io->stop) {
         stager_cut_now(in->live->stager);
-        merger_wake(in->live->merger);
+        if (in->live->merger)
+            merger_wake(in->live->merger);
         if (!caught_up(in, ends, &done, &err))
             return command_fail(io, &err);
         if (!done)

@@ -211,8 +211,8 @@ static bool for_tables(struct scrape *s,
 static bool add_lag(struct scrape *s, const struct source_config *source, const struct table_rule *table, struct err *err)
 {
     struct label labels[] = {{"source", span_of(source->name)}, {"table", span_of(table->name)}, {NULL, {0}}};
-    uint64_t staged_us, oldest_us = s->unshipped_us;
-    if (!account_oldest(&s->tables, &s->in->state, labels[0].value, labels[1].value, &staged_us, err))
+    uint64_t staged_us = 0, oldest_us = s->unshipped_us;
+    if (s->in->config->merge_db && !account_oldest(&s->tables, &s->in->state, labels[0].value, labels[1].value, &staged_us, err))
         return false;
     if (staged_us && (!oldest_us || staged_us < oldest_us))
         oldest_us = staged_us;
@@ -238,7 +238,7 @@ static bool add_missed(struct scrape *s, const struct source_config *source, con
 
 static bool add_all_missed(struct scrape *s, struct err *err)
 {
-    return open_tables(s, err) && for_tables(s, add_missed, err);
+    return !s->in->config->merge_db || (open_tables(s, err) && for_tables(s, add_missed, err));
 }
 
 /* ---- of sources ---- */

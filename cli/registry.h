@@ -8,6 +8,7 @@
 COMMAND_FUNCTION(cmd_serve);
 COMMAND_FUNCTION(cmd_backfill);
 COMMAND_FUNCTION(cmd_merge);
+COMMAND_FUNCTION(cmd_drain);
 COMMAND_FUNCTION(cmd_status);
 COMMAND_FUNCTION(cmd_source_list);
 COMMAND_FUNCTION(cmd_source_show);

@@ -142,7 +142,7 @@ static void look_at_workers(struct instance *in, struct source_status *st)
         find(st, true, "", "staging does not get on: %s", words);
     if (in->live->kafka && kafka_sink_trouble(in->live->kafka, words, sizeof words, &since))
         find(st, true, "", "Kafka does not get on: %s", words);
-    if (merger_trouble(in->live->merger, words, sizeof words, &since))
+    if (in->live->merger && merger_trouble(in->live->merger, words, sizeof words, &since))
         find(st, true, "", "the merge does not get on: %s", words);
 }
 

@@ -375,6 +375,11 @@ void server_stop(struct server **server)
 
 /* ---- looking at it ---- */
 
+bool server_moves(struct server *s)
+{
+    return http_moves(s->http);
+}
+
 uint16_t server_port(const struct server *s)
 {
     return http_port(s->http);

@@ -41,6 +41,9 @@ void server_drain(struct server *s);
 void server_stop(struct server **s); /* drains, unless that is done */
 uint16_t server_port(const struct server *s); /* the bound port */
 
+/* Whether every worker went on since the last call; by one thread, before server_drain. */
+bool server_moves(struct server *s);
+
 /* The ack's position moved. By any thread; does not block. */
 void server_delivered(struct server *s);
 uint64_t server_late(const struct server *s); /* deliveries that were told 503 since Kafka did not have them in time */
