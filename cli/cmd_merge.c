@@ -22,6 +22,14 @@ static void print_counts(const struct command_io *io, bool as_json, const struct
                 thousands(c->deleted, b[3]), thousands(c->kept_out, b[4]), thousands(c->missed, b[5]));
 }
 
+static void print_staged(const struct command_io *io, bool as_json)
+{
+    if (as_json)
+        fprintf(io->out, "{\"staged\":true,\"merged\":false}\n");
+    else
+        fprintf(io->out, "staged: everything journalled until now; who merges it is elsewhere (merge.target: none)\n");
+}
+
 static bool merge_once(struct stager *stager, struct merger *merger, struct span source,
                        struct span table, struct merge_counts *counts, struct err *err)
 {
@@ -54,7 +62,10 @@ static int merge_alone(struct instance *in, const struct command_args *a, const 
     stager_free(&stager);
     if (!ok)
         return command_fail(io, &err);
-    print_counts(io, a->json, &counts);
+    if (in->config->merge_db)
+        print_counts(io, a->json, &counts);
+    else
+        print_staged(io, a->json);
     return EXIT_DONE;
 }
 
@@ -106,7 +117,9 @@ static int merge_live(struct instance *in, const struct command_args *a, const s
     }
     if (!done)
         return EXIT_RESUMABLE;
-    if (a->json)
+    if (!in->config->merge_db)
+        print_staged(io, a->json);
+    else if (a->json)
         fprintf(io->out, "{\"merged\":true}\n");
     else
         fprintf(io->out, "merged: the running server has brought everything journalled until now into the tables\n");

@@ -391,6 +391,7 @@ def drain_says_how_it_is():
         c.wait_for_members(1)
         with Load(c) as load:
             time.sleep(0.5)
+        assert json.loads(pod.command("merge", "--json")) == {"staged": True, "merged": False}  # merge.target: none
         done = json.loads(pod.command("drain", "--json"))
         assert done == {"drained": True, "behind": 0}, done
         assert not pod.is_ready() and pod.process.poll() is None
