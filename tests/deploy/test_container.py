@@ -169,5 +169,5 @@ if __name__ == "__main__":
         sys.exit(0)
     code = main(TESTS, "deploy")
     for made in built:
-        shutil.rmtree(made.root, ignore_errors=True)
+        container.forget(made.root)
     sys.exit(code)

@@ -34,13 +34,33 @@ def sh(script, *words, seconds=900, **kw):
     return done.stdout
 
 
+def unshare():
+    """Namespaces of its own for what follows. Where this machine is itself a chroot its root is no mount whose propagation could be
+    changed: then mounts may come to be known outside, and `forget` takes them away."""
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    if subprocess.run(command + ["true"], capture_output=True).returncode != 0:
+        command.append("--propagation=unchanged")
+    return command
+
+
+def forget(root):
+    """Removes a root; never what is mounted in it."""
+    if not root:
+        return
+    with open("/proc/self/mountinfo") as f:
+        mounts = [line.split()[4] for line in f]
+    for m in sorted((m for m in mounts if m == root or m.startswith(root + "/")), reverse=True):
+        subprocess.run(["umount", "-l", m], capture_output=True)
+    subprocess.run(["rm", "-rf", "--one-file-system", root], capture_output=True)
+
+
 def missing():
     if os.getuid() != 0:
         return "not root"
     for program, package in (("debootstrap", "debootstrap"), ("unshare", "util-linux"), ("setpriv", "util-linux"), ("chroot", "coreutils")):
         if not shutil.which(program):
             return "%s is not here (apt-get install %s)" % (program, package)
-    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
+    if subprocess.run(unshare() + ["true"], capture_output=True).returncode != 0:
         return "namespaces cannot be made here"
     return None
 
@@ -70,7 +90,7 @@ def base(name):
             os.unlink(root + ".log")
             sh('rm -rf "$1"/var/cache/apt/archives/*.deb; tar -C "$1" -cf "$2.part" . && mv "$2.part" "$2"', root, tar)
         finally:
-            shutil.rmtree(root, ignore_errors=True)
+            forget(root)
     return tar
 
 
@@ -133,10 +153,10 @@ class Stage:
     def run(self, command):
         os.makedirs(self.inside("."), exist_ok=True)
         environment = " ".join("%s=%s" % (k, shlex.quote(v)) for k, v in self.env.items())
-        sh('''exec unshare --mount --pid --fork sh -euc '
-            mount --make-rprivate /; mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"
-            exec chroot "$1" env -i HOME=/root DEBIAN_FRONTEND=noninteractive %s sh -c "cd \\"$2\\" && $3"' sh "$1" "$2" "$3"''' % environment,
-           self.root, self.workdir, command)
+        sh('''exec %s sh -euc '
+            mount --bind "$1" "$1"; mount --make-private "$1"; mount --rbind /dev "$1/dev"; mount -t proc proc "$1/proc"
+            exec chroot "$1" env -i HOME=/root DEBIAN_FRONTEND=noninteractive %s sh -c "cd \\"$2\\" && $3"' sh "$1" "$2" "$3"'''
+           % (" ".join(unshare()), environment), self.root, self.workdir, command)
 
 
 def build(path):
@@ -170,7 +190,7 @@ def build(path):
             raise AssertionError("%s: what %s means is not known here" % (path, word))
     finish(stage)
     for s in made[:-1]:
-        shutil.rmtree(s.root or "", ignore_errors=True)
+        forget(s.root)
     return stage
 
 
@@ -206,7 +226,7 @@ class Container:
         self.image, self.log = image, log
         uid, _, gid = image.user.partition(":")
         self.drop = ["setpriv", "--reuid=" + uid, "--regid=" + (gid or uid), "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-        script = ['mount --make-rprivate /', 'mount --bind "$1" "$1"', 'mount --rbind /dev "$1/dev"', 'mount -t proc proc "$1/proc"']
+        script = ['mount --bind "$1" "$1"', 'mount --make-private "$1"', 'mount --rbind /dev "$1/dev"', 'mount -t proc proc "$1/proc"']
         for inside, (outside, writable) in mounts.items():
             target = shlex.quote(image.root + inside)
             script.append("mount --bind %s %s" % (shlex.quote(outside), target))
@@ -215,8 +235,7 @@ class Container:
         script.append('mount -o remount,bind,ro "$1"')
         command = " ".join(map(shlex.quote, self.drop + image.entrypoint + image.cmd))
         script.append('exec chroot "$1" env -i PATH=%s sh -c %s' % (image.env["PATH"], shlex.quote("cd %s && exec %s" % (image.workdir, command))))
-        self.outer = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", "\n".join(script), "sh", image.root],
-                                      stdout=log, stderr=log)
+        self.outer = subprocess.Popen(unshare() + ["sh", "-euc", "\n".join(script), "sh", image.root], stdout=log, stderr=log)
         self.pid = None
 
     def find(self):
