@@ -170,6 +170,8 @@ class Prometheus:
             with urllib.request.urlopen(url, timeout=20) as r:
                 answer = json.load(r)
         except urllib.error.HTTPError as e:
+            if e.code == 503:  # it starts
+                raise
             answer = json.load(e)
         assert answer["status"] == "success" and not answer.get("warnings"), (query, answer)
         return answer["data"]
