@@ -54,6 +54,10 @@ static bool read_rows(struct instance *in, struct state *state, struct tables *t
 {
     for (size_t i = 0; i < in->config->n_sources; i++) {
         struct span name = span_of(in->config->sources[i].name);
+        if (!in->config->merge_db) { /* whoever merges them keeps count of it */
+            ret[i].rows_waiting = ret[i].door.rows_staged;
+            continue;
+        }
         if (!account_rows(tables, state, name, &ret[i].rows_waiting, &ret[i].rows_merged, err))
             return false;
     }

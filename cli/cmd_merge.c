@@ -22,10 +22,19 @@ static void print_counts(const struct command_io *io, bool as_json, const struct
                 thousands(c->deleted, b[3]), thousands(c->kept_out, b[4]), thousands(c->missed, b[5]));
 }
 
+static void print_staged(const struct command_io *io, bool as_json)
+{
+    if (as_json)
+        fprintf(io->out, "{\"staged\":true,\"merged\":false}\n");
+    else
+        fprintf(io->out, "staged: everything journalled until now; who merges it is elsewhere (merge.target: none)\n");
+}
+
 static bool merge_once(struct stager *stager, struct merger *merger, struct span source,
                        struct span table, struct merge_counts *counts, struct err *err)
 {
-    return stager_drain(stager, err) && merger_pass(merger, source, table, counts, err) && merger_settle(merger, err);
+    return stager_drain(stager, err) &&
+           (!merger || (merger_pass(merger, source, table, counts, err) && merger_settle(merger, err)));
 }
 
 static int merge_alone(struct instance *in, const struct command_args *a, const struct command_io *io, struct span source,
@@ -42,7 +51,7 @@ static int merge_alone(struct instance *in, const struct command_args *a, const 
         struct stager_opts so = {
             .config = in->config, .journal = journal, .store = store, .data_dir = in->config->data_dir, .io = in->io};
         struct merger_opts mo = {.config = in->config, .store = store, .io = in->io, .data_dir = in->config->data_dir};
-        ok = stager_new(&so, &stager, &err) && merger_new(&mo, &merger, &err);
+        ok = stager_new(&so, &stager, &err) && (!in->config->merge_db || merger_new(&mo, &merger, &err));
     }
     ok = ok && merge_once(stager, merger, source, table, &counts, &err);
     while (ok && follow && !*io->stop) {
@@ -53,7 +62,10 @@ static int merge_alone(struct instance *in, const struct command_args *a, const 
     stager_free(&stager);
     if (!ok)
         return command_fail(io, &err);
-    print_counts(io, a->json, &counts);
+    if (in->config->merge_db)
+        print_counts(io, a->json, &counts);
+    else
+        print_staged(io, a->json);
     return EXIT_DONE;
 }
 
@@ -72,7 +84,7 @@ static bool caught_up(struct instance *in, const uint64_t ends[LANE_COUNT], bool
         if (next <= ends[l])
             *ret = false;
     }
-    if (!*ret)
+    if (!*ret || !in->config->merge_db) /* merge.target: none: staged is all that it can be here */
         return true;
     struct tables tables;
     if (!tables_open(&tables, in->config, err))
@@ -96,7 +108,8 @@ static int merge_live(struct instance *in, const struct command_args *a, const s
     bool done = false;
     while (!done && !*io->stop) {
         stager_cut_now(in->live->stager);
-        merger_wake(in->live->merger);
+        if (in->live->merger)
+            merger_wake(in->live->merger);
         if (!caught_up(in, ends, &done, &err))
             return command_fail(io, &err);
         if (!done)
@@ -104,7 +117,9 @@ static int merge_live(struct instance *in, const struct command_args *a, const s
     }
     if (!done)
         return EXIT_RESUMABLE;
-    if (a->json)
+    if (!in->config->merge_db)
+        print_staged(io, a->json);
+    else if (a->json)
         fprintf(io->out, "{\"merged\":true}\n");
     else
         fprintf(io->out, "merged: the running server has brought everything journalled until now into the tables\n");

@@ -159,7 +159,7 @@ static int send_all(struct sending *s, const struct io *io, uint64_t count)
 {
     uint64_t taken = 0, sent = 0;
     struct err err = {0};
-    bool ok = s->source->unverified || verifier_new(s->source, &s->verifier, NULL, &err);
+    bool ok = s->source->unverified || verifier_new(s->source, NULL, 0, &s->verifier, NULL, &err);
     s->curl = curl_easy_init();
     ok = ok && (s->curl || err_set(&err, ERR_NOMEM, "cannot start libcurl"));
     while (ok && sent < count && !*s->io->stop) {

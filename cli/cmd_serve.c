@@ -6,10 +6,12 @@
 #include "cli/admin.h"
 #include "cli/certificate.h"
 #include "cli/deadline.h"
+#include "cli/drain.h"
 #include "cli/files.h"
 #include "cli/registry.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
+#include "cli/watch.h"
 #include "core/log.h"
 #include "core/thread.h"
 #include "merge/merge.h"
@@ -24,6 +26,9 @@ struct parts {
     struct instance *in;
     struct live live;
     struct admin *admin;
+    struct notify *notify;
+    struct watch *watch;
+    struct drain drain;
     struct remote *remote;
     struct schedule *schedule;
     pthread_t stager_thread, merger_thread, kafka_thread;
@@ -149,11 +154,11 @@ static bool start_consumers(struct parts *p, struct err *err)
                              .data_dir = in->config->data_dir,
                              .gives_way = staging_is_busy,
                              .gives_way_ctx = p->live.stager};
-    if (!merger_new(&mo, &p->live.merger, err))
+    if (in->config->merge_db && !merger_new(&mo, &p->live.merger, err))
         return false;
     p->stager_runs = thread_start(&p->stager_thread, stage, p->live.stager);
-    p->merger_runs = thread_start(&p->merger_thread, merge, p->live.merger);
-    if (!p->stager_runs || !p->merger_runs)
+    p->merger_runs = p->live.merger && thread_start(&p->merger_thread, merge, p->live.merger);
+    if (!p->stager_runs || (p->live.merger && !p->merger_runs))
         return err_set(err, ERR_NOMEM, "cannot start a thread");
     return start_kafka(p, err);
 }
@@ -162,6 +167,7 @@ static bool start(struct parts *p, struct err *err)
 {
     struct instance *in = p->in;
     struct state *state;
+    notify_status(p->notify, "starting: the journal is being recovered");
     if (!admin_start(in->config, in->io, &p->admin, err))
         return false;
     if (p->admin)
@@ -172,16 +178,20 @@ static bool start(struct parts *p, struct err *err)
     if (!start_server(p, err))
         return false;
     p->live.started_us = in->io->world->now_us(in->io);
+    p->drain.admin = p->admin;
+    p->live.drain = &p->drain;
     if (!remote_listen(in->config, in->io, &p->live, &p->remote, err) ||
         !schedule_start(in->config, in->io, &p->live, &p->schedule, err))
         return false;
     admin_ready(p->admin, &p->live);
-    return true;
+    return watch_start(p->notify, &p->live, &p->watch, err);
 }
 
 static void stop(struct parts *p, struct deadline *deadline)
 {
+    notify_stopping(p->notify, "stopping");
     admin_drain(p->admin); /* first: whoever asks /readyz sends elsewhere while deliveries are still taken */
+    watch_stop(&p->watch); /* a manager that was told of the stop waits by another time */
     deadline_step(deadline, "a scheduled pull's page");
     schedule_stop(&p->schedule);
     deadline_step(deadline, "running commands");
@@ -194,6 +204,11 @@ static void stop(struct parts *p, struct deadline *deadline)
     set_acked(p, NULL);
     server_stop(&p->live.server);
     deadline_step(deadline, "staging, Kafka and merge");
+    if (atomic_load(&p->drain.asked)) { /* a part of the time: what does not get on now is the next start's */
+        p->in->live = &p->live;
+        (void)drain_sinks(p->in, p->in->config->stop_us / 2, NULL);
+        p->in->live = NULL;
+    }
     if (p->live.stager)
         stager_stop(p->live.stager);
     if (p->live.merger)
@@ -266,10 +281,11 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     }
     struct parts p = {.in = &own, .acked_lock = PTHREAD_MUTEX_INITIALIZER};
     take_files(in->config);
-    bool ok = instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
+    bool ok = notify_open(&p.notify, &err) && instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
     int code = EXIT_DONE;
     if (ok) {
         tell_start(&p, io);
+        notify_ready(p.notify, "serving");
         malloc_trim(0); /* what reading the configuration and the manifests took */
         int signal = 0;
         sigwait(&signals, &signal);
@@ -283,6 +299,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     instance_close(&own);
     admin_stop(&p.admin);
     deadline_end(&deadline);
+    notify_close(&p.notify);
     if (ok)
         log_info("stopped", "node_data=\"%s\"", in->config->data_dir);
     return code;

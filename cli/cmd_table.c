@@ -70,7 +70,7 @@ int cmd_table_list(struct instance *in, const struct command_args *a, const stru
         fprintf(io->out, "%-36s %12s %10s   %s\n", "TABLE", "ROWS", "DELETED", "NEWEST");
     bool ok = each_table(in, s, list_one, &l);
     tables_close(&l.tables);
-    if (ok && !a->json)
+    if (ok && !a->json && in->config->merge_db)
         fprintf(io->err, "in %s: sqlite3 -readonly %s 'select * from <table>'\n", in->config->merge_db, in->config->merge_db);
     return ok ? EXIT_DONE : command_fail(io, &l.err);
 }

@@ -29,7 +29,7 @@ static bool make_configured(struct judge *j, const struct command_io *io, struct
         return true;
     struct buf warnings;
     buf_init(&warnings, 1 << 16);
-    bool ok = verifier_new(j->source, &j->configured, &warnings, err);
+    bool ok = verifier_new(j->source, NULL, 0, &j->configured, &warnings, err);
     for (struct span rest = buf_span(&warnings); rest.n;) {
         struct span line = span_cut(rest, '\n', &rest);
         fprintf(io->err, "%s %.*s\n", glyph_warn(io), SPAN_ARG(line));

@@ -15,6 +15,7 @@
 struct server;
 struct merger;
 struct kafka_sink;
+struct drain;
 
 /* The largest entry: a body at its limit plus headers and fields. */
 #define JOURNAL_ENTRY_MAX(c) \
@@ -27,6 +28,7 @@ struct live { /* what a running server lends to the commands it runs; NULL elsew
     struct stager *stager;
     struct merger *merger;
     struct kafka_sink *kafka; /* NULL: not configured */
+    struct drain *drain;      /* cli/drain.h */
     uint64_t started_us;
 };
 struct instance {

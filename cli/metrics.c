@@ -99,7 +99,8 @@ static bool add_secrets(struct scrape *s, struct err *err)
         struct span source = span_of(s->in->config->sources[i].name);
         struct last_use use = {0};
         const char *id;
-        for (size_t k = 0; ok && (id = server_secret(s->in->live->server, source, k, &use.at_us)); k++) {
+        uint64_t retire;
+        for (size_t k = 0; ok && (id = server_secret(s->in->live->server, source, k, &retire, &use.at_us)); k++) {
             struct label labels[] = {{"source", source}, {"id", span_of(id)}, {NULL, {0}}};
             use.id = labels[1].value;
             ok = use.at_us || state_secret_each(state, source, find_last_use, &use, err); /* before the start, or never */
@@ -210,8 +211,8 @@ static bool for_tables(struct scrape *s,
 static bool add_lag(struct scrape *s, const struct source_config *source, const struct table_rule *table, struct err *err)
 {
     struct label labels[] = {{"source", span_of(source->name)}, {"table", span_of(table->name)}, {NULL, {0}}};
-    uint64_t staged_us, oldest_us = s->unshipped_us;
-    if (!account_oldest(&s->tables, &s->in->state, labels[0].value, labels[1].value, &staged_us, err))
+    uint64_t staged_us = 0, oldest_us = s->unshipped_us;
+    if (s->in->config->merge_db && !account_oldest(&s->tables, &s->in->state, labels[0].value, labels[1].value, &staged_us, err))
         return false;
     if (staged_us && (!oldest_us || staged_us < oldest_us))
         oldest_us = staged_us;
@@ -237,7 +238,7 @@ static bool add_missed(struct scrape *s, const struct source_config *source, con
 
 static bool add_all_missed(struct scrape *s, struct err *err)
 {
-    return open_tables(s, err) && for_tables(s, add_missed, err);
+    return !s->in->config->merge_db || (open_tables(s, err) && for_tables(s, add_missed, err));
 }
 
 /* ---- of sources ---- */

@@ -60,7 +60,7 @@ static bool load_config(struct prove *p, const char *path, struct err *err)
     if (!p->config && report.count)
         err_set(err, ERR_BUG, "%s", buf_z(&report.text));
     report_release(&report);
-    return p->config && verifier_new(&p->config->sources[0], &p->verifier, NULL, err);
+    return p->config && verifier_new(&p->config->sources[0], NULL, 0, &p->verifier, NULL, err);
 }
 
 bool prove_write_config(struct prove *p, struct err *err)

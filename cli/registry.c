@@ -22,6 +22,11 @@ const struct command commands[] = {
      "  --follow         go on until Ctrl-C\n"
      "  --once           one pass (the default)",
      NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_merge},
+    {"drain", NULL, "", "before a stop for good: bring what is journalled to every sink",
+     "  /readyz says 503 from now on; deliveries are still taken. After drain_delay all that is journalled is staged, and sent\n"
+     "  to Kafka where it is configured. The stop that follows does the same for what came in between. Nothing ends by it.\n"
+     "  --within DURATION  give up after that long (default 60s; exit 1)",
+     NEEDS_INSTANCE, NULL, cmd_drain},
     {"status", NULL, "[SOURCE]", "how each source and table is, why, and what to do",
      "  Exits 1 when the books do not balance or a source is failing.", NEEDS_INSTANCE, NULL, cmd_status},
     {"source", "list", "", "the configured sources and the providers that are known", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
@@ -65,6 +70,9 @@ const struct command commands[] = {
      cmd_dead_retry},
     {"dead", "drop", "SOURCE [ID]", "forget dead letters (their raw entries stay in the journal)", "",
      NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL, cmd_dead_drop},
+    {"secret", "list", "[SOURCE]", "which secrets verify deliveries: id, first seen, last used, until when; never a value",
+     "  Beside a running server as it holds them, with those that were replaced and still have their grace.",
+     NEEDS_INSTANCE, NULL, cmd_secret_list},
     {"verify", NULL, "SOURCE", "is a captured request genuine, and if not, at which step not",
      "  --request FILE   one request as JSON (method, url, headers, body_base64, now_unix)\n"
      "  --last-rejected  the request of this source that the server refused last, at its time of receipt\n"

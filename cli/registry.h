@@ -8,6 +8,7 @@
 COMMAND_FUNCTION(cmd_serve);
 COMMAND_FUNCTION(cmd_backfill);
 COMMAND_FUNCTION(cmd_merge);
+COMMAND_FUNCTION(cmd_drain);
 COMMAND_FUNCTION(cmd_status);
 COMMAND_FUNCTION(cmd_source_list);
 COMMAND_FUNCTION(cmd_source_show);
@@ -23,6 +24,7 @@ COMMAND_FUNCTION(cmd_dead_list);
 COMMAND_FUNCTION(cmd_dead_show);
 COMMAND_FUNCTION(cmd_dead_retry);
 COMMAND_FUNCTION(cmd_dead_drop);
+COMMAND_FUNCTION(cmd_secret_list);
 COMMAND_FUNCTION(cmd_trace);
 COMMAND_FUNCTION(cmd_verify);
 COMMAND_FUNCTION(cmd_capture);

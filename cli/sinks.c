@@ -16,7 +16,7 @@ static bool is_kafka(const char *sink)
     return strcmp(sink, SINK_KAFKA) == 0;
 }
 
-static bool next_of(struct instance *in, const char *sink, enum lane_id lane, uint64_t *ret, struct err *err)
+bool sink_next(struct instance *in, const char *sink, enum lane_id lane, uint64_t *ret, struct err *err)
 {
     struct state *state;
     if (is_kafka(sink) && in->live && in->live->kafka) { /* newer than what the state has of it */
@@ -34,7 +34,7 @@ bool sink_behind(struct instance *in, const char *sink, uint64_t *ret, struct er
         return false;
     for (enum lane_id i = 0; i < LANE_COUNT; i++) {
         uint64_t durable = lane_durable(journal_lane(journal, i));
-        if (!next_of(in, sink, i, &next, err))
+        if (!sink_next(in, sink, i, &next, err))
             return false;
         entries += durable + 1 > next ? durable + 1 - next : 0;
     }
@@ -51,7 +51,7 @@ bool sink_oldest(struct instance *in, const char *sink, uint64_t *ret_us, struct
         return false;
     for (enum lane_id i = 0; i < LANE_COUNT; i++) {
         struct lane *lane = journal_lane(journal, i);
-        if (!next_of(in, sink, i, &next, err))
+        if (!sink_next(in, sink, i, &next, err))
             return false;
         if (lane_durable(lane) < next)
             continue;

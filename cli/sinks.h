@@ -6,6 +6,8 @@
 #define SINKS_MAX 2
 /* Names of the configuration's sinks; returns how many there are. */
 size_t sinks_configured(const struct config *c, const char *ret[SINKS_MAX]);
+/* The lowest sequence of the lane that it has not taken. */
+bool sink_next(struct instance *in, const char *sink, enum lane_id lane, uint64_t *ret, struct err *err);
 /* Entries of both lanes that it has not taken. */
 bool sink_behind(struct instance *in, const char *sink, uint64_t *ret, struct err *err);
 /* When the oldest of them was received; 0: it has all. */

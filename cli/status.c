@@ -55,7 +55,7 @@ static void look_at_push(const struct config *config, struct source_status *st)
     if (s->unverified)
         find(st, false, "", "verification: none: anybody who can reach the endpoint can write rows");
     if (!c->can_judge && !s->unverified) {
-        snprintf(next, sizeof next, "put the signing secret where sluice.yaml names it, then restart (sluice config check)");
+        snprintf(next, sizeof next, "put the signing secret where sluice.yaml names it (sluice config check)");
         find(st, true, next, "no usable secret: every delivery is answered 503");
         return;
     }
@@ -142,7 +142,7 @@ static void look_at_workers(struct instance *in, struct source_status *st)
         find(st, true, "", "staging does not get on: %s", words);
     if (in->live->kafka && kafka_sink_trouble(in->live->kafka, words, sizeof words, &since))
         find(st, true, "", "Kafka does not get on: %s", words);
-    if (merger_trouble(in->live->merger, words, sizeof words, &since))
+    if (in->live->merger && merger_trouble(in->live->merger, words, sizeof words, &since))
         find(st, true, "", "the merge does not get on: %s", words);
 }
 

@@ -92,7 +92,8 @@ struct config {
     struct kafka_config kafka;
     bool ack_kafka; /* ack: kafka */
     uint64_t ack_us;
-    const char *merge_db; /* of merge.target sqlite:… */
+    uint64_t secret_grace_us;
+    const char *merge_db; /* of merge.target sqlite:…; NULL: none */
     uint64_t merge_every_us;
     uint64_t retain_raw_us;
     uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */

@@ -78,7 +78,8 @@ const struct key_row config_keys[] = {
      "CloudEvents 1.0 headers as well (binary mode)", false},
     {"staging.kafka.properties", KEY_PROPERTIES, NOWHERE, "", 0, 0, NULL,
      "settings of librdkafka by their own names, such as `{compression.type: zstd}`; secrets as {file: …} or {env: …}", false},
-    {"merge.target", KEY_URL, AT(merge_db), "sqlite:./data/tables.db", 0, 0, NULL, "the tables: sqlite:file", false},
+    {"merge.target", KEY_URL, AT(merge_db), "sqlite:./data/tables.db", 0, 0, NULL,
+     "the tables: sqlite:file; `none`: another process merges what this one stages", false},
     {"merge.every", KEY_DURATION, AT(merge_every_us), "1s", MS, DAY, NULL, "how often staged objects are looked for", false},
     {"retention.raw", KEY_DURATION, AT(retain_raw_us), "7d", 0, 0, NULL,
      "how long raw entries stay in the journal once they are staged; shorter when it is nearly full", false},
@@ -108,6 +109,8 @@ const struct key_row config_keys[] = {
      "longest time of a request's body from the end of its head", false},
     {"limits.request", KEY_DURATION, AT(request_us), "60s", SECOND, 3600 * SECOND, NULL,
      "longest time of one whole request, head and body together", false},
+    {"secret_grace", KEY_DURATION, AT(secret_grace_us), "24h", 0, 90 * DAY, NULL,
+     "how long a secret that was replaced in its file still verifies deliveries", false},
     {"limits.ack", KEY_DURATION, AT(ack_us), "4s", 100 * MS, 600 * SECOND, NULL,
      "`ack: kafka`: how long a delivery waits for Kafka; then it is answered 503, and the sender's next try waits for the same "
      "rows", false},
@@ -172,8 +175,8 @@ static void set_url(struct loading *l, const struct yaml_node *n, const struct k
     } else if (k->offset == offsetof(struct config, merge_db)) {
         if (span_starts(s, SPAN_LIT("sqlite:")) && s.n > 7)
             *at = config_path(l, span_skip(s, 7));
-        else
-            report_at(l->r, n, "'%s': this version merges into SQLite only; write sqlite:./data/tables.db", shown);
+        else if (!span_eqz(s, "none"))
+            report_at(l->r, n, "'%s': this version merges into SQLite only; write sqlite:./data/tables.db, or none", shown);
     } else if (config_is_url(text)) {
         *at = text;
     } else if (s.n) {

@@ -101,3 +101,6 @@ bool http_answer(struct http_exchange *x, const struct http_answer *a);
 /* A deferred exchange goes on in its worker; whoever resumed wakes, once for as many as it likes. */
 void http_resume(struct http_exchange *x);
 void http_wake(struct http_server *s);
+/* Whether every worker went round since the last call; by one thread, between http_start and http_stop, not oftener than a worker
+ * needs for a round. */
+bool http_moves(struct http_server *s);

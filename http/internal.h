@@ -5,6 +5,7 @@
 #pragma once
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/pulse.h"
 #include "http/chunked.h"
 #include "http/head.h"
 #include "http/http.h"
@@ -61,6 +62,8 @@ struct worker {
     bool deaf;       /* out of descriptors: listens again at the next sweep */
     pthread_t thread;
     bool runs;
+    struct pulse pulse;
+    uint64_t beats_seen; /* of who asks whether it moves */
     atomic_bool stop, quiet_wish, quiet;
     _Atomic(struct conn *) resumed; /* newest first */
     struct conn *conns;             /* from here on the worker's own */

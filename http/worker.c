@@ -45,6 +45,20 @@ void worker_wake(struct worker *w)
     (void)n; /* a full counter wakes as well */
 }
 
+/* One that sleeps is woken, so that it has moved when it is asked for again. */
+bool http_moves(struct http_server *s)
+{
+    bool all = true;
+    for (unsigned i = 0; i < s->o.workers; i++) {
+        struct worker *w = &s->workers[i];
+        uint64_t beats = pulse_count(&w->pulse);
+        all = all && beats != w->beats_seen;
+        w->beats_seen = beats;
+        worker_wake(w);
+    }
+    return all;
+}
+
 /* A worker looks by itself before it sleeps. */
 void http_wake(struct http_server *s)
 {
@@ -171,8 +185,10 @@ static void *work(void *arg)
     snprintf(name, sizeof name, "http-%u", w->index % 1000);
     thread_name(name);
     here = w;
+    pulse_carry(&w->pulse);
     while (!atomic_load(&w->stop)) {
         int n = epoll_wait(w->epoll_fd, events, EVENTS_MAX, timeout_ms(w));
+        pulse_beat();
         w->now_us = worker_monotonic(w);
         /* Nothing that an event may point to is freed before the event is taken: a connection is freed in its own turn alone. */
         for (int i = 0; i < n; i++)

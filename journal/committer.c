@@ -175,3 +175,14 @@ void *lane_commit_loop(void *arg)
     writer_close(&l->writer);
     return NULL;
 }
+
+bool lane_moves(struct lane *l)
+{
+    pthread_mutex_lock(&l->lock);
+    uint64_t commits = atomic_load(&l->commits);
+    bool waits = l->committing || l->batches[l->filling].head;
+    bool moves = !waits || commits != l->commits_seen;
+    l->commits_seen = commits;
+    pthread_mutex_unlock(&l->lock);
+    return moves;
+}

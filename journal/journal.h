@@ -84,6 +84,9 @@ struct sealed_segment {
 };
 bool lane_sealed(const struct lane *l, uint64_t seq, struct sealed_segment *ret); /* false: there is none yet */
 
+/* Whether commits went on since the last call, or none was needed; asked by one thread. */
+bool lane_moves(struct lane *l);
+
 struct journal_stats {
     uint64_t bytes, segments, damaged_entries_bytes, quarantined; /* damage found at open or by readers */
     uint64_t torn_bytes;                                          /* cut from tails at open */

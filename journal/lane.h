@@ -50,6 +50,7 @@ struct lane {
     uint64_t refused_bytes;   /* what did not fit last; 0: what came last did */
     struct err failure;       /* of the last commit; NONE: it went well */
     uint64_t failed_us;       /* when, monotonic */
+    uint64_t commits_seen;    /* of who asks whether it moves */
     /* Of who commits: the open segment. */
     struct writer writer;     /* none is open: the next commit begins a new one */
     struct tally tally;       /* has a lock of its own, taken before this one */

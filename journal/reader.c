@@ -1,4 +1,5 @@
 /* Readers go forward from segment to segment, beside appends, and step over damage. */
+#include "core/pulse.h"
 #include "journal/lane.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +162,7 @@ bool reader_next(struct reader *r, struct entry *ret, bool *ret_any, uint64_t *r
 {
     if (ret_damage)
         *ret_damage = 0;
+    pulse_beat();
     for (;;) {
         uint64_t durable = lane_durable(r->lane);
         bool any = true;

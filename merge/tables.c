@@ -8,7 +8,7 @@ bool tables_open(struct tables *t, const struct config *c, struct err *err)
 {
     int64_t made;
     *t = (struct tables){.config = c};
-    if (access(c->merge_db, F_OK) != 0 && errno == ENOENT) {
+    if (!c->merge_db || (access(c->merge_db, F_OK) != 0 && errno == ENOENT)) {
         t->absent = true;
         return true;
     }

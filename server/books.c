@@ -192,6 +192,8 @@ void *book_loop(void *server)
         struct err err = {0};
         if (!server_flush_books(s, &err))
             log_limited(&limit, LOG_WARN, "the books could not be written; tried again in a second", "error=\"%s\"", err.msg);
+        for (size_t i = 0; i < s->n_sources; i++)
+            keyring_refresh(s, &s->sources[i]);
         static struct log_limit rejected_limit;
         if (!rejected_write(s->rejected, false, &err))
             log_limited(&rejected_limit, LOG_WARN, "the rejected requests could not be written; tried again later",

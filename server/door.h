@@ -36,14 +36,16 @@ struct door_source {
     bool has_id;
 };
 
-/* What verifies a source now. A handshake that brings a secret puts a new one in its place; the old ones live until the stop,
- * since a worker may be reading them. */
+/* What verifies a source now. A handshake that brings a secret, or a file that has another one, puts a new one in its place; the
+ * old ones live until the stop, since a worker may be reading them. */
 struct keyring {
     struct keyring *older;
     struct verifier *verifier;
     _Atomic uint64_t *last_used_us; /* by secret of the verifier */
     uint64_t *last_used_written;    /* the same in state.db; guarded by book_lock */
     size_t n_delivered;             /* secrets that came by handshake */
+    char *fresh;                    /* the ids of the configured secrets as their files had them, "-" for one that could not be
+                                       read */
     bool sealed;                    /* it is not known which there are: none is taken unsigned */
 };
 
@@ -175,6 +177,8 @@ bool handshake_may_be_unsigned(const struct door_source *source); /* some handsh
 bool keyring_open(struct server *s, struct door_source *d, struct err *err); /* warnings into the server's */
 void keyring_close(struct door_source *d);
 struct keyring *keyring_of(const struct door_source *d);
+/* Takes up what changed in the secrets' files. By the bookkeeper. */
+void keyring_refresh(struct server *s, struct door_source *d);
 bool keyring_can_judge(const struct door_source *d, uint64_t now_us);
 enum delivery { DELIVERY_TAKEN, DELIVERY_KNOWN, DELIVERY_REFUSED, DELIVERY_UNFIT, DELIVERY_FAILED };
 /* Makes a secret that a handshake brought one of the source's: on disk first, then in use. Unsigned, only the first one is taken,

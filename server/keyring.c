@@ -1,5 +1,7 @@
-/* The verifiers of a source, one after another, and the secrets that handshakes bring.
+/* The verifiers of a source, one after another: secrets that handshakes bring, and those that are replaced in their files.
  *
+ * A secret that leaves its file verifies for secret_grace more: what the provider has signed with it is on its way. One whose
+ * file cannot be read stays, since that says nothing of it.
  * Whoever plants a secret can sign whatever he likes from then on, and an unsigned handshake can come from anybody. So an
  * unsigned one is believed once: while the configuration names no secret and none has been delivered. */
 #include "server/door.h"
@@ -24,9 +26,71 @@ static bool is_named(const struct source_config *c, const char *path)
     return false;
 }
 
-/* The configured secrets, then the delivered ones. */
-static bool make_verifier(struct server *s, const struct source_config *config, struct keyring *ring, struct buf *warnings,
-                          struct err *err)
+/* What the files of secrets hold now. */
+struct fresh {
+    char **texts;
+    size_t *sizes, n;
+    struct buf ids; /* of the first ones, those that the configuration names */
+    bool whole; /* each could be read */
+    struct err why;
+};
+
+static void fresh_read(struct fresh *f, const struct source_config *c, size_t n_named)
+{
+    *f = (struct fresh){.whole = true};
+    buf_init(&f->ids, 1 << 20);
+    f->texts = mem_alloc((c->n_secrets + 1) * sizeof *f->texts);
+    f->sizes = mem_alloc((c->n_secrets + 1) * sizeof *f->sizes);
+    for (size_t i = 0; i < c->n_secrets; i++) {
+        char id[SECRET_ID_MAX] = "-";
+        if (secret_read(&c->secrets[i], &f->texts[f->n], &f->sizes[f->n], &f->why)) {
+            secret_id((struct span){f->texts[f->n], f->sizes[f->n]}, id);
+            f->n++;
+        } else {
+            f->whole = false;
+        }
+        if (i < n_named)
+            buf_addf(&f->ids, "%s%s", i ? " " : "", id);
+    }
+}
+
+static bool fresh_has(const struct fresh *f, struct span secret)
+{
+    unsigned equal = 0;
+    for (size_t i = 0; i < f->n; i++)
+        equal |= ct_equal((struct span){f->texts[i], f->sizes[i]}, secret);
+    return equal != 0;
+}
+
+static void fresh_free(struct fresh *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        secret_free(&f->texts[i], f->sizes[i]);
+    free(f->texts);
+    free(f->sizes);
+    buf_release(&f->ids);
+}
+
+/* Those of the ring before that are not configured any more and still count; borrowed from it. */
+static size_t still_good(struct server *s, const struct fresh *f, const struct keyring *older, struct verify_secret *ret)
+{
+    uint64_t now = s->io->world->now_us(s->io), until = now + s->config->secret_grace_us;
+    size_t n = 0;
+    for (size_t i = 0; older && i < verifier_secrets(older->verifier); i++) {
+        struct verify_secret one = {.text = verifier_secret_text(older->verifier, i)};
+        (void)verifier_secret(older->verifier, i, &one.retire_at_us);
+        if (fresh_has(f, one.text) || (one.retire_at_us && one.retire_at_us <= now))
+            continue;
+        if (f->whole && (!one.retire_at_us || until < one.retire_at_us))
+            one.retire_at_us = until;
+        ret[n++] = one;
+    }
+    return n;
+}
+
+/* The configured secrets, the delivered ones, and of the ring before what still counts. */
+static bool make_verifier(struct server *s, const struct source_config *config, const struct keyring *older,
+                          struct keyring *ring, struct buf *warnings, struct err *err)
 {
     struct source_config whole = *config;
     struct err why = {0};
@@ -44,7 +108,13 @@ static bool make_verifier(struct server *s, const struct source_config *config, 
     for (size_t i = 0; i < n; i++)
         if (!is_named(config, paths[i]))
             whole.secrets[whole.n_secrets++] = (struct secret_ref){.kind = SECRET_FILE, .at = paths[i]};
-    bool ok = verifier_new(&whole, &ring->verifier, warnings, err);
+    struct verify_secret *kept = mem_alloc(((older ? verifier_secrets(older->verifier) : 0) + 1) * sizeof *kept);
+    struct fresh fresh;
+    fresh_read(&fresh, &whole, config->n_secrets);
+    ring->fresh = mem_dup(buf_z(&fresh.ids));
+    bool ok = verifier_new(&whole, kept, still_good(s, &fresh, older, kept), &ring->verifier, warnings, err);
+    fresh_free(&fresh);
+    free(kept);
     free(whole.secrets);
     secrets_delivered_free(&paths, n);
     return ok;
@@ -64,7 +134,8 @@ static struct keyring *make_ring(struct server *s, const struct source_config *c
                                  struct buf *warnings, struct err *err)
 {
     struct keyring *ring = mem_alloc(sizeof *ring);
-    if (!make_verifier(s, config, ring, warnings, err)) {
+    if (!make_verifier(s, config, older, ring, warnings, err)) {
+        free(ring->fresh);
         free(ring);
         return NULL;
     }
@@ -83,6 +154,7 @@ static struct keyring *make_ring(struct server *s, const struct source_config *c
 static void ring_free(struct keyring *ring)
 {
     verifier_free(&ring->verifier);
+    free(ring->fresh);
     free(ring->last_used_us);
     free(ring->last_used_written);
     free(ring);
@@ -101,8 +173,7 @@ bool keyring_open(struct server *s, struct door_source *d, struct err *err)
         buf_addf(&s->warnings, "%s: no secret yet: the first handshake brings one, whoever sends it; until then deliveries are "
                                "answered 503\n", name);
     else
-        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one and the server is "
-                               "started again\n", name);
+        buf_addf(&s->warnings, "%s: no usable secret, so deliveries are answered 503 until there is one\n", name);
     return true;
 }
 
@@ -126,6 +197,46 @@ bool keyring_can_judge(const struct door_source *d, uint64_t now_us)
 {
     const struct keyring *ring = keyring_of(d);
     return ring && verifier_can_judge(ring->verifier, now_us);
+}
+
+/* ---- a file has another secret ---- */
+
+static void tell_refresh(const struct server *s, const struct door_source *d, const struct fresh *f,
+                         const struct keyring *ring)
+{
+    if (!f->whole)
+        log_warn("a secret's file cannot be read: what it held before goes on verifying", "source=%s error=\"%s\"",
+                 d->config->name, f->why.msg);
+    else
+        log_info("replaced secrets are in use", "source=%s secrets=\"%s\" held=%zu grace_s=%llu", d->config->name, ring->fresh,
+                 verifier_secrets(ring->verifier), (unsigned long long)(s->config->secret_grace_us / 1000000));
+}
+
+static void refresh_locked(struct server *s, struct door_source *d, struct fresh *f)
+{
+    struct err err = {0};
+    struct keyring *old = atomic_load(&d->ring);
+    if (strcmp(buf_z(&f->ids), old->fresh) == 0)
+        return;
+    struct keyring *ring = make_ring(s, d->config, old, NULL, &err);
+    if (!ring) {
+        log_warn("replaced secrets are not taken up; those before stay", "source=%s error=\"%s\"", d->config->name, err.msg);
+        return;
+    }
+    atomic_store(&d->ring, ring);
+    tell_refresh(s, d, f, ring);
+}
+
+void keyring_refresh(struct server *s, struct door_source *d)
+{
+    struct fresh fresh;
+    if (!keyring_of(d) || d->config->n_secrets == 0)
+        return;
+    fresh_read(&fresh, d->config, d->config->n_secrets);
+    pthread_mutex_lock(&s->deliver_lock);
+    refresh_locked(s, d, &fresh);
+    pthread_mutex_unlock(&s->deliver_lock);
+    fresh_free(&fresh);
 }
 
 /* ---- a secret arrives ---- */

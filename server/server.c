@@ -375,6 +375,11 @@ void server_stop(struct server **server)
 
 /* ---- looking at it ---- */
 
+bool server_moves(struct server *s)
+{
+    return http_moves(s->http);
+}
+
 uint16_t server_port(const struct server *s)
 {
     return http_port(s->http);
@@ -409,16 +414,16 @@ void server_times(const struct server *s, struct histogram_snapshot *ret_verify,
     histogram_snapshot(&s->request_times, ret_request);
 }
 
-const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us)
+const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_retire_us,
+                          uint64_t *ret_last_used_us)
 {
-    uint64_t retire;
     for (size_t k = 0; k < s->n_sources; k++) {
         const struct door_source *d = &s->sources[k];
         const struct keyring *ring = keyring_of(d);
         if (!ring || !span_eqz(source, d->config->name) || i >= verifier_secrets(ring->verifier))
             continue;
         *ret_last_used_us = atomic_load(&ring->last_used_us[i]);
-        return verifier_secret(ring->verifier, i, &retire);
+        return verifier_secret(ring->verifier, i, ret_retire_us);
     }
     return NULL;
 }

@@ -41,6 +41,9 @@ void server_drain(struct server *s);
 void server_stop(struct server **s); /* drains, unless that is done */
 uint16_t server_port(const struct server *s); /* the bound port */
 
+/* Whether every worker went on since the last call; by one thread, before server_drain. */
+bool server_moves(struct server *s);
+
 /* The ack's position moved. By any thread; does not block. */
 void server_delivered(struct server *s);
 uint64_t server_late(const struct server *s); /* deliveries that were told 503 since Kafka did not have them in time */
@@ -56,8 +59,10 @@ bool server_counts(const struct server *s, struct span source, struct source_cou
 uint64_t server_unknown_source(const struct server *s); /* requests to no source of ours (404) */
 /* How long verifications took, and whole requests: from the first byte to the answer, where there was one. */
 void server_times(const struct server *s, struct histogram_snapshot *ret_verify, struct histogram_snapshot *ret_request);
-/* The id of the source's i-th secret, and when it last verified a delivery since the start (0: not). NULL: not so many. */
-const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_last_used_us);
+/* The id of the source's i-th secret, when it retires (0: not known to), and when it last verified a delivery since the start (0:
+ * not). NULL: not so many. */
+const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_retire_us,
+                          uint64_t *ret_last_used_us);
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
 /* Appends the newest rejected requests that are kept of a source as a JSON list, the newest first (server/rejected.h). */

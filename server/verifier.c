@@ -133,9 +133,10 @@ static bool config_of(const struct source_config *s, struct scope_pair **ret, si
     return false;
 }
 
-bool verifier_new(const struct source_config *s, struct verifier **ret, struct buf *ret_warnings, struct err *err)
+bool verifier_new(const struct source_config *s, const struct verify_secret *more, size_t n_more, struct verifier **ret,
+                  struct buf *ret_warnings, struct err *err)
 {
-    struct verify_secret *secrets = mem_alloc((s->n_secrets + 1) * sizeof *secrets);
+    struct verify_secret *secrets = mem_alloc((s->n_secrets + n_more + 1) * sizeof *secrets);
     char **texts = mem_alloc((s->n_secrets + 1) * sizeof *texts);
     size_t n = 0;
     for (size_t i = 0; i < s->n_secrets; i++) {
@@ -148,10 +149,12 @@ bool verifier_new(const struct source_config *s, struct verifier **ret, struct b
             buf_addf(ret_warnings, "%s: %s\n", s->name, why.msg);
         }
     }
+    for (size_t i = 0; i < n_more; i++)
+        secrets[n + i] = more[i];
     struct scope_pair *config = NULL;
     size_t n_config = 0;
     bool whole = config_of(s, &config, &n_config, ret_warnings);
-    bool ok = verifier_make(s->manifest, secrets, n, config, n_config, NULL, ret_warnings, ret, err);
+    bool ok = verifier_make(s->manifest, secrets, n + n_more, config, n_config, NULL, ret_warnings, ret, err);
     if (whole)
         config_pairs_free(&config, n_config);
     else

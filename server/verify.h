@@ -27,8 +27,9 @@ struct verify_secret { /* an active secret, as text */
 };
 struct verifier;
 /* From a configured source: reads its secrets; one that cannot be read is a warning in *ret_warnings (may be NULL), not a
- * failure. */
-bool verifier_new(const struct source_config *s, struct verifier **ret, struct buf *ret_warnings, struct err *err);
+ * failure. `more` are held beside them. */
+bool verifier_new(const struct source_config *s, const struct verify_secret *more, size_t n_more, struct verifier **ret,
+                  struct buf *ret_warnings, struct err *err);
 /* From a manifest and given secrets (sluice verify, tests). only_scheme NULL: all of the manifest's. `config` pairs are
  * copied. */
 bool verifier_of(const struct manifest *m, const struct verify_secret *secrets, size_t n_secrets,

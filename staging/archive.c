@@ -1,4 +1,5 @@
 #include "staging/archive.h"
+#include "core/pulse.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -79,6 +80,7 @@ static bool pack(const struct io *io, int fd, struct store *store, struct store_
 {
     uint64_t at = 0;
     for (bool last = false; !last;) {
+        pulse_beat();
         ssize_t n = io->file->pread(io, fd, in, BLOCK, at);
         if (n == -EINTR)
             continue;

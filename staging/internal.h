@@ -1,5 +1,6 @@
 /* internal: the stager's own state, shared by its files. Private to staging. */
 #pragma once
+#include "core/pulse.h"
 #include "staging/cut.h"
 #include "staging/ledger.h"
 #include "staging/stager.h"
@@ -39,6 +40,8 @@ struct stager {
     uint64_t cleaned_us, looked_us; /* monotonic: when it was cleaned, and looked at whether it is nearly full */
     pthread_mutex_t work; /* everything above: a step, a drain, a retry */
     atomic_bool stop;
+    struct pulse pulse;
+    uint64_t beats_seen; /* of who asks whether it moves */
     pthread_mutex_t lock; /* trouble; taken alone or within `work` */
     struct err trouble[TROUBLES];
     uint64_t trouble_us[TROUBLES];

@@ -1,4 +1,5 @@
 /* Names and lines of staged objects. */
+#include "core/pulse.h"
 #include "staging/store.h"
 #include <stdlib.h>
 #include <zlib.h>
@@ -94,6 +95,7 @@ static bool damaged(struct unpacking *u, const char *why)
 
 static bool give(struct unpacking *u, size_t n)
 {
+    pulse_beat();
     u->failed = !u->piece(u->ctx, (struct span){u->out, n}, u->err);
     return !u->failed;
 }

@@ -410,6 +410,14 @@ static void compact(struct stager *s, bool *ret_worked)
     *ret_worked |= worked;
 }
 
+bool stager_moves(struct stager *s)
+{
+    uint64_t beats = pulse_count(&s->pulse);
+    bool moves = beats != s->beats_seen;
+    s->beats_seen = beats;
+    return moves;
+}
+
 bool stager_is_busy(const struct stager *s)
 {
     return atomic_load(&((struct stager *)(uintptr_t)s)->busy);
@@ -443,10 +451,12 @@ void stager_run(struct stager *s)
 {
     struct err err;
     bool swept = false;
+    pulse_carry(&s->pulse);
     thread_background(true);
     s->cleaned_us = monotonic(s);
     while (!atomic_load(&s->stop)) {
         bool worked = false;
+        pulse_beat();
         if (!swept) {
             /* Before anything is written: every provisional object of this node is a left-over. */
             swept = s->o.store->ops->sweep(s->o.store, journal_node(s->o.journal), &err);

@@ -35,6 +35,8 @@ bool stager_drain(struct stager *s, struct err *err);
 /* Follows the journal until stager_stop; failures of store or state are retried with backoff and shown by stager_trouble. */
 void stager_run(struct stager *s);
 void stager_stop(struct stager *s);
+/* Whether stager_run went on since the last call, tried something again included; asked by one thread. */
+bool stager_moves(struct stager *s);
 /* Much is waiting to be staged: what can wait should leave it the processors. Any thread. */
 bool stager_is_busy(const struct stager *s);
 /* The last failure's words and since when, or false: healthy. */

@@ -2,6 +2,7 @@
  * key's directory is synced; directories made on the way are made durable once, then remembered. */
 #include "core/codec.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "staging/store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -205,6 +206,7 @@ static bool dir_commit(struct store_writer **wp, const char *key, struct err *er
 {
     struct store_writer *w = *wp;
     const struct io *io = w->store->base.io;
+    pulse_beat(); /* a cut may commit many */
     bool ok = check_key(key, err);
     int rc = ok ? io->file->sync(io, w->fd) : 0;
     if (rc < 0)

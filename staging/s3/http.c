@@ -1,6 +1,7 @@
 #include "staging/s3/http.h"
 #include "core/codec.h"
 #include "core/mem.h"
+#include "core/pulse.h"
 #include "staging/s3/credentials.h"
 #include <curl/curl.h>
 #include <pthread.h>
@@ -158,6 +159,7 @@ static int look_at_stop(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, cur
 {
     const struct transfer *t = ctx;
     (void)a, (void)b, (void)c, (void)d;
+    pulse_beat(); /* curl has time limits of its own */
     return t->until && past(atomic_load(t->until));
 }
 

@@ -320,6 +320,28 @@ def captured_and_verified():
             assert why in s.run("capture", *words, code=2)[1]
 
 
+def secrets_are_listed():
+    other = "whsec_" + deliver.base64.b64encode(b"another secret, 24 bytes").decode()
+    with instance() as s:
+        s.start()
+        one = json.loads(s.run("secret", "list", "demo", "--json")[0])
+        assert one["state"] == "active" and one["last_used"] is None and one["retires"] is None, one
+        s.run("send", "demo")
+        s.write("secrets/demo", other)
+        deadline = time.monotonic() + 30
+        while len(s.run("secret", "list", "demo", "--json")[0].splitlines()) < 2:
+            assert time.monotonic() < deadline, "the replaced secret is not taken up"
+            time.sleep(0.1)
+        rows = {r["id"]: r for r in map(json.loads, s.run("secret", "list", "demo", "--json")[0].splitlines())}
+        assert rows[one["id"]]["state"] == "retiring" and rows[one["id"]]["last_used"] and rows[one["id"]]["retires"], rows
+        text = s.run("secret", "list")[0]
+        assert text.count("retires") == 1 and "active" in text and other[6:] not in text and deliver.SECRET[6:] not in text, text
+        s.run("secret", "list", "nobody", code=2)
+        s.stop()
+        alone = json.loads(s.run("secret", "list", "--json")[0])
+        assert alone["state"] == "active" and alone["id"] != one["id"] and alone["first_seen"], alone
+
+
 def send_signs_like_the_provider():
     with instance() as s:
         s.start()
@@ -492,7 +514,7 @@ def the_certificate_ends():
 if __name__ == "__main__":
     sys.exit(main([help_and_unknown_words, configuration_mistakes, manifest_mistakes, vectors_by_command, transform_by_command,
                    commands_with_and_without_a_server, one_writer, refused_and_looked_at,
-                   refused_without_a_secret_or_in_part, refused_survives_a_kill, captured_and_verified,
+                   refused_without_a_secret_or_in_part, refused_survives_a_kill, captured_and_verified, secrets_are_listed,
                    send_signs_like_the_provider, init_writes_what_works,
                    backfill_shows_progress_and_resumes, progress_bar_on_a_terminal, ctrl_c_stops_after_a_page,
                    no_secret_is_ever_shown, files_for_all_connections, the_certificate_ends], "cli"))

@@ -11,6 +11,15 @@ static void assert_below(struct world *w, const char *path, const char *rest)
     ck_assert_str_eq(path, world_path(w, rest, expected));
 }
 
+START_TEST(another_process_may_merge)
+{
+    struct world w;
+    world_open(&w);
+    ck_assert_ptr_null(world_good(&w, "sources: {demo: }\nmerge: {target: none}\n")->merge_db);
+    world_close(&w);
+}
+END_TEST
+
 START_TEST(one_source_is_enough)
 {
     struct world w;
@@ -316,6 +325,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     suite_add_tcase(s, t);
     tcase_add_test(t, one_source_is_enough);
+    tcase_add_test(t, another_process_may_merge);
     tcase_add_test(t, the_example_says_what_it_says);
     tcase_add_test(t, variables_stand_in_any_value);
     tcase_add_test(t, includes_add_sources);

@@ -52,7 +52,7 @@ static const struct {
     {"staging: {objects: {url: \"s3://b/p\"}}\n" DEMO,
      "sluice.yaml:1:26: staging.objects.url: 's3://b/p' names no bucket: 3 to 63 of a-z, 0-9, - and ., such as s3://my-bucket/sluice"},
     {"merge: {target: \"delta:./x\"}\n" DEMO,
-     "sluice.yaml:1:17: merge.target: 'delta:./x': this version merges into SQLite only; write sqlite:./data/tables.db"},
+     "sluice.yaml:1:17: merge.target: 'delta:./x': this version merges into SQLite only; write sqlite:./data/tables.db, or none"},
     /* not in this version */
     /* a bucket */
 #define BUCKET(more) "staging: {objects: {url: \"s3://bucket/p\"" more "}}\n" DEMO

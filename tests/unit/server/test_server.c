@@ -756,16 +756,16 @@ END_TEST
 START_TEST(secrets_are_told_by_their_ids)
 {
     char id[SECRET_ID_MAX];
-    uint64_t used = 7;
+    uint64_t used = 7, retire;
     secret_id(SPAN_LIT(SECRET), id);
-    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &used), id);
+    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &retire, &used), id);
     ck_assert_uint_eq(used, 0);
     ck_assert_uint_eq(deliver(&w, "demo", EVENT, "evt_1").status, 200);
-    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &used), id);
+    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &retire, &used), id);
     ck_assert_uint_gt(used, 0);
-    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("demo"), 1, &used));
-    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("open"), 0, &used));
-    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("nobody"), 0, &used));
+    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("demo"), 1, &retire, &used));
+    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("open"), 0, &retire, &used));
+    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("nobody"), 0, &retire, &used));
 }
 END_TEST
 
