@@ -82,8 +82,16 @@ static void fresh_free(struct fresh *f)
 /* What somebody asks for beside what the files say. */
 struct change {
     struct span take; /* a secret that verifies from now on, also before its file is seen here */
-    const char *drop; /* the id of one that no longer does, or NULL */
+    const struct door_source *retired; /* whose retired ones have no grace */
 };
+
+static bool is_retired(const struct door_source *d, const char *id)
+{
+    for (size_t i = 0; d && i < RETIRED_MAX; i++)
+        if (strcmp(d->retired[i], id) == 0)
+            return true;
+    return false;
+}
 
 /* Those of the ring before that are not configured any more and still count; borrowed from it. */
 static size_t still_good(struct server *s, const struct fresh *f, const struct keyring *older, const struct change *change,
@@ -96,7 +104,7 @@ static size_t still_good(struct server *s, const struct fresh *f, const struct k
         (void)verifier_secret(older->verifier, i, &one.retire_at_us);
         if (fresh_has(f, one.text) || (one.retire_at_us && one.retire_at_us <= now) || ct_equal(one.text, change->take))
             continue;
-        if (change->drop && strcmp(verifier_secret(older->verifier, i, &(uint64_t){0}), change->drop) == 0)
+        if (is_retired(change->retired, verifier_secret(older->verifier, i, &(uint64_t){0})))
             continue;
         if (f->whole && (!one.retire_at_us || until < one.retire_at_us))
             one.retire_at_us = until;
@@ -152,9 +160,8 @@ static uint64_t last_used(const struct keyring *older, const char *id)
 static struct keyring *make_ring(struct server *s, const struct source_config *config, struct keyring *older,
                                  const struct change *change, struct buf *warnings, struct err *err)
 {
-    static const struct change none;
     struct keyring *ring = mem_alloc(sizeof *ring);
-    if (!make_verifier(s, config, older, change ? change : &none, ring, warnings, err)) {
+    if (!make_verifier(s, config, older, change, ring, warnings, err)) {
         free(ring->fresh);
         free(ring);
         return NULL;
@@ -183,7 +190,8 @@ static void ring_free(struct keyring *ring)
 bool keyring_open(struct server *s, struct door_source *d, struct err *err)
 {
     const char *name = d->config->name;
-    struct keyring *ring = make_ring(s, d->config, NULL, NULL, &s->warnings, err);
+    const struct change none = {.retired = d};
+    struct keyring *ring = make_ring(s, d->config, NULL, &none, &s->warnings, err);
     if (!ring)
         return false;
     atomic_store(&d->ring, ring);
@@ -238,7 +246,8 @@ static void refresh_locked(struct server *s, struct door_source *d, struct fresh
     struct keyring *old = atomic_load(&d->ring);
     if (strcmp(buf_z(&f->ids), old->fresh) == 0)
         return;
-    struct keyring *ring = make_ring(s, d->config, old, NULL, NULL, &err);
+    const struct change none = {.retired = d};
+    struct keyring *ring = make_ring(s, d->config, old, &none, NULL, &err);
     if (!ring) {
         log_warn("replaced secrets are not taken up; those before stay", "source=%s error=\"%s\"", d->config->name, err.msg);
         return;
@@ -261,27 +270,34 @@ void keyring_refresh(struct server *s, struct door_source *d)
 
 /* ---- a rotation ---- */
 
-static bool change_ring(struct server *s, struct door_source *d, const struct change *change, struct err *err)
+static bool change_ring_locked(struct server *s, struct door_source *d, struct span take, struct err *err)
 {
-    pthread_mutex_lock(&s->deliver_lock);
+    const struct change change = {.take = take, .retired = d};
     struct keyring *old = atomic_load(&d->ring);
-    struct keyring *ring = old ? make_ring(s, d->config, old, change, NULL, err) : NULL;
+    struct keyring *ring = old ? make_ring(s, d->config, old, &change, NULL, err) : NULL;
     if (ring)
         atomic_store(&d->ring, ring);
-    pthread_mutex_unlock(&s->deliver_lock);
     return ring || !old;
 }
 
 bool keyring_take(struct server *s, struct door_source *d, struct span secret, struct err *err)
 {
-    const struct change change = {.take = secret};
-    return change_ring(s, d, &change, err);
+    pthread_mutex_lock(&s->deliver_lock);
+    bool ok = change_ring_locked(s, d, secret, err);
+    pthread_mutex_unlock(&s->deliver_lock);
+    return ok;
 }
 
 bool keyring_drop(struct server *s, struct door_source *d, const char *id, struct err *err)
 {
-    const struct change change = {.drop = id};
-    return change_ring(s, d, &change, err);
+    pthread_mutex_lock(&s->deliver_lock);
+    if (!is_retired(d, id)) {
+        memmove(d->retired[1], d->retired[0], sizeof d->retired - sizeof d->retired[0]);
+        snprintf(d->retired[0], sizeof d->retired[0], "%s", id);
+    }
+    bool ok = change_ring_locked(s, d, (struct span){NULL, 0}, err);
+    pthread_mutex_unlock(&s->deliver_lock);
+    return ok;
 }
 
 /* ---- a secret arrives ---- */
@@ -339,7 +355,8 @@ static enum delivery deliver(struct server *s, struct door_source *d, struct spa
         return DELIVERY_UNFIT;
     if (!keep(s, d, secret, id, err))
         return DELIVERY_FAILED;
-    struct keyring *ring = make_ring(s, d->config, old, NULL, NULL, err);
+    const struct change none = {.retired = d};
+    struct keyring *ring = make_ring(s, d->config, old, &none, NULL, err);
     if (!ring)
         return DELIVERY_FAILED;
     atomic_store(&d->ring, ring);

@@ -278,6 +278,7 @@ class Manage:
         self.endpoints, self.calls, self.n = [], [], 0
         self.mode, self.lock = None, threading.RLock()
         self.secrets_told = []  # all that it ever signed with
+        self.lists, self.pages = {}, 0  # path -> the one page of a list API
         self.before_answer = None  # called with (verb, endpoint) before a call is answered: the provider signs with it already
 
     # -- what it holds ----------------------------------------------------------------------------------------------
@@ -320,6 +321,9 @@ class Manage:
         p = self.p
         if self.mode == "unauthorized" or headers.get(p["auth"][0]) != p["auth"][1]:
             return (200, {"errors": [{"message": "no", "extensions": {"type": "authentication error"}}]}) if p.get("graphql") else (401, {"message": "bad credential"})
+        if method == "GET" and path in self.lists:
+            self.pages += 1
+            return 200, self.lists[path]
         if p.get("graphql"):
             return self.graphql(json.loads(body))
         for verb in ("deliveries", "roll", "confirm", "enable", "reveal", "list", "create", "update", "delete"):
@@ -445,8 +449,11 @@ class Manage:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
+                try:
+                    self.end_headers()
+                    self.wfile.write(text)
+                except OSError:
+                    pass  # who asked was killed
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = serve
 
