@@ -85,7 +85,7 @@ static int wait_for_delivery(struct managed_command *m, const struct connecting 
 static int hook_up(const struct connecting *c)
 {
     struct managed_command m;
-    int code = managed_begin(&m, c->in, c->io, c->source, c->url);
+    int code = managed_begin(&m, c->in, c->io, c->source, c->url, false);
     if (code != EXIT_DONE)
         return code;
     bool by_hand = m.m.api == NULL;

@@ -39,7 +39,7 @@ int cmd_secret_add(struct instance *in, const struct command_args *a, const stru
     }
     if (!given_secret(a, io, from, &secret))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, NULL);
+    int code = managed_begin(&c, in, io, source, NULL, true);
     if (code != EXIT_DONE)
         return code;
     struct err err = {0};
@@ -153,7 +153,7 @@ int cmd_secret_rotate(struct instance *in, const struct command_args *a, const s
     if (!command_options(a, io, "secret rotate", spec, &source, 1, 1, &n) || !given_secret(a, io, from, &o.given) ||
         !take_time(io, "--grace", grace, &o.grace_us) || !take_time(io, "--unused", unused, &o.unused_us))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, NULL);
+    int code = managed_begin(&c, in, io, source, NULL, true);
     if (code != EXIT_DONE)
         return code;
     code = rotate(&c, &o, !no_wait);

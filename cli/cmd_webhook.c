@@ -66,7 +66,7 @@ int cmd_webhook_register(struct instance *in, const struct command_args *a, cons
     int n;
     if (!command_options(a, io, "webhook register", spec, &source, 1, 1, &n))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, url);
+    int code = managed_begin(&c, in, io, source, url, true);
     if (code != EXIT_DONE)
         return code;
     code = bring_up(&c);
@@ -84,7 +84,7 @@ int cmd_webhook_update(struct instance *in, const struct command_args *a, const 
     int n;
     if (!command_options(a, io, "webhook update", spec, &source, 1, 1, &n))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, url);
+    int code = managed_begin(&c, in, io, source, url, true);
     if (code != EXIT_DONE)
         return code;
     if (c.m.api && !managed_find(&c.m, &f, &err)) {
@@ -166,7 +166,7 @@ int cmd_webhook_list(struct instance *in, const struct command_args *a, const st
     int n;
     if (!command_options(a, io, "webhook list", NULL, &source, 1, 1, &n))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, NULL);
+    int code = managed_begin(&c, in, io, source, NULL, false);
     if (code != EXIT_DONE)
         return code;
     if (!c.m.api)
@@ -339,7 +339,7 @@ int cmd_webhook_info(struct instance *in, const struct command_args *a, const st
     int n;
     if (!command_options(a, io, "webhook info", NULL, &source, 1, 1, &n))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, NULL);
+    int code = managed_begin(&c, in, io, source, NULL, false);
     if (code != EXIT_DONE)
         return code;
     code = c.m.api ? show(&c, a->json) : by_hand(&c);
@@ -400,7 +400,7 @@ int cmd_webhook_delete(struct instance *in, const struct command_args *a, const 
     int n;
     if (!command_options(a, io, "webhook delete", spec, &source, 1, 1, &n))
         return EXIT_USAGE;
-    int code = managed_begin(&c, in, io, source, NULL);
+    int code = managed_begin(&c, in, io, source, NULL, true);
     if (code != EXIT_DONE)
         return code;
     if (!c.m.api)

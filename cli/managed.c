@@ -161,7 +161,8 @@ static void print_line(void *ctx, const char *line)
 }
 
 int managed_begin(struct managed_command *c, struct instance *in, const struct command_io *io, const char *source,
-                  const char *url)
+                  const char *url,
+                  bool changes)
 {
     struct err err = {0};
     *c = (struct managed_command){.in = in, .io = io, .lock_fd = -1};
@@ -172,7 +173,8 @@ int managed_begin(struct managed_command *c, struct instance *in, const struct c
     c->m.door = (struct door_hooks){.ctx = c, .used = recorded_use};
     if (in->live && in->live->server && !s->webhook_off)
         c->m.door = (struct door_hooks){c, hook_look, hook_take, hook_drop, hook_expect, hook_used};
-    if (!take_lock(c, &err) || !instance_state(in, &c->m.state, &err) || !find_url(c, url, &err) || !managed_open(&c->m, &err)) {
+    if ((changes && !take_lock(c, &err)) || !instance_state(in, &c->m.state, &err) || !find_url(c, url, &err) ||
+        !managed_open(&c->m, &err)) {
         managed_end(c);
         return command_fail(io, &err);
     }

@@ -12,9 +12,12 @@ struct managed_command {
     char *url;
     int lock_fd;
 };
-/* EXIT_DONE, or the code to end with after a message. `url` as the user gave it, or NULL. */
+/* EXIT_DONE, or the code to end with after a message. `url` as the user gave it, or NULL. `changes`: no other command that
+ * changes
+ * webhooks or secrets runs beside it. */
 int managed_begin(struct managed_command *c, struct instance *in, const struct command_io *io, const char *source,
-                  const char *url);
+                  const char *url,
+                  bool changes);
 void managed_end(struct managed_command *c);
 /* When a secret of the source last verified a delivery, as state.db or the running server know it; 0: never. */
 uint64_t managed_last_delivery(struct managed_command *c);

@@ -12,6 +12,11 @@ bool state_endpoint_put(struct state *s, const struct endpoint_record *e, struct
                   e->secret.p ? e->secret : SPAN_LIT(""), e->at_us);
 }
 
+bool state_endpoint_secret(struct state *s, struct span source, struct span secret, struct err *err)
+{
+    return db_run(&s->db, err, "UPDATE endpoints SET secret = ? WHERE source = ?", "SS", secret, source);
+}
+
 bool state_endpoint_drop(struct state *s, struct span source, struct span id, struct err *err)
 {
     return db_run(&s->db, err, "DELETE FROM endpoints WHERE source = ? AND id = ?", "SS", source, id);

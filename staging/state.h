@@ -92,6 +92,8 @@ struct endpoint_record {
     uint64_t at_us;               /* when it was registered */
 };
 bool state_endpoint_put(struct state *s, const struct endpoint_record *e, struct err *err);
+/* All of the source's are signed with another secret. */
+bool state_endpoint_secret(struct state *s, struct span source, struct span secret, struct err *err);
 bool state_endpoint_drop(struct state *s, struct span source, struct span id, struct err *err);
 bool state_endpoint_each(struct state *s, struct span source, void (*each)(void *ctx, const struct endpoint_record *e), void *ctx,
                          struct err *err);

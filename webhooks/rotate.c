@@ -300,7 +300,8 @@ static enum rotate_end retire(struct turn *t, const char *why, struct err *err)
     if (m->door.drop && !m->door.drop(m->door.ctx, t->r.old_secret, err))
         return ROTATION_FAILED;
     managed_say(m, "retired the old secret %s: %s", t->r.old_secret, why);
-    return save(t, "", err) ? ROTATION_DONE : ROTATION_FAILED;
+    bool ok = state_endpoint_secret(m->state, span_of(m->source->name), span_of(t->r.new_secret), err) && save(t, "", err);
+    return ok ? ROTATION_DONE : ROTATION_FAILED;
 }
 
 static enum rotate_end moved(struct turn *t, struct err *err)
