@@ -233,6 +233,8 @@ static bool set_call(struct fetcher *f, struct curl_slist **ret_own)
         curl_easy_setopt(f->curl, CURLOPT_POSTFIELDSIZE, (long)c->body.n);
     }
     curl_easy_setopt(f->curl, CURLOPT_CUSTOMREQUEST, c->method);
+    /* On a connection that was used before, libcurl itself sends a request again when it closes without an answer. */
+    curl_easy_setopt(f->curl, CURLOPT_FRESH_CONNECT, c->method[0] == 'G' ? 0L : 1L);
     curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, *ret_own);
     return ok;
 }
@@ -245,6 +247,7 @@ static void end_call(struct fetcher *f, struct curl_slist *own)
     if (!f->call)
         return;
     curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, NULL);
+    curl_easy_setopt(f->curl, CURLOPT_FRESH_CONNECT, 0L);
     curl_easy_setopt(f->curl, CURLOPT_CUSTOMREQUEST, NULL);
     curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, f->headers);

@@ -177,6 +177,30 @@ def a_lost_secret_means_a_new_endpoint():
         assert len(m.endpoints) == 1 and stored(s) == m.endpoints[0].secret and "not told again" in out, out
 
 
+def an_answer_that_is_cut_off():
+    """The endpoint was made, the answer never came: nothing is sent twice, and the next run finds it."""
+    for name in ("github", "stripe", "square"):
+        with manage.Manage(name) as m, instance(name, m.base) as s:
+            m.cut = 1
+            run(m, s, "webhook", "register", "s", code=1)
+            assert m.calls == ["create"] and len(m.endpoints) == 1, (name, m.calls)
+            run(m, s, "webhook", "register", "s")
+            assert len(m.endpoints) == 1 and stored(s) == m.endpoints[0].secret, name
+            out, _ = run(m, s, "webhook", "register", "s")
+            assert "nothing to change" in out, out
+
+
+def one_at_a_time():
+    with manage.Manage("github") as m, instance("github", m.base) as s:
+        run(m, s, "webhook", "register", "s")
+        m.slow = 1.5
+        other = s.popen("webhook", "update", "s", "--url", "https://other.example")
+        import time
+        time.sleep(0.7)
+        err = run(m, s, "webhook", "delete", "s", "--force", "--yes", code=None)[1]
+        assert other.wait(60) == 0 and m.endpoints, err
+
+
 def providers_without_calls():
     with Sluice("listen: 127.0.0.1:{port}\ndata_dir: ./data\npublic_url: https://hooks.example\nsources:\n  s:\n    manifest: slack\n    secrets: [{file: ./secrets/signing}]\n"
                 "    config: {token: {file: ./secrets/token}}\n", {"secrets/token": "xoxb-1"}) as s:
@@ -198,6 +222,6 @@ def secrets_by_hand():
 
 
 TESTS = [every_provider_with_calls_is_here] + [named(f, n) for f in (the_usual_way, refusals) for n in sorted(manage.P)] + [
-    the_events_are_those_of_the_tables, a_lost_secret_means_a_new_endpoint, providers_without_calls, secrets_by_hand]
+    the_events_are_those_of_the_tables, a_lost_secret_means_a_new_endpoint, an_answer_that_is_cut_off, one_at_a_time, providers_without_calls, secrets_by_hand]
 if __name__ == "__main__":
     sys.exit(main(TESTS, "webhook"))

@@ -8,6 +8,7 @@ import http.server
 import json
 import re
 import threading
+import time
 import urllib.parse
 import urllib.request
 
@@ -278,6 +279,8 @@ class Manage:
         self.endpoints, self.calls, self.n = [], [], 0
         self.mode, self.lock = None, threading.RLock()
         self.secrets_told = []  # all that it ever signed with
+        self.cut = 0  # so many answers to a create are never sent
+        self.slow = 0  # seconds before each answer
         self.lists, self.pages = {}, 0  # path -> the one page of a list API
         self.before_answer = None  # called with (verb, endpoint) before a call is answered: the provider signs with it already
 
@@ -446,6 +449,11 @@ class Manage:
                 with outer.lock:
                     status, out = outer.answer(self.command, path, self.headers, body)
                 text = json.dumps(out).encode()
+                time.sleep(outer.slow)
+                if outer.cut and self.command == "POST" and outer.calls[-1:] == ["create"]:
+                    outer.cut -= 1
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
