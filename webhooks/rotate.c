@@ -39,8 +39,10 @@ static bool make_next(struct turn *t, struct span given, struct err *err)
 {
     struct buf secret;
     buf_init(&secret, SECRET_MAX);
-    bool ok = given.p ? (buf_adds(&secret, given), true)
-                      : webhooks_choose_secret(t->m->source->manifest, t->m->io, &secret, err);
+    /* One that is there already may be what the provider signs with: of a rotation whose state.db was lost. */
+    bool ok = given.p ? (buf_adds(&secret, given), true) : vault_read(t->m->vault, VAULT_NEXT, &secret, err);
+    if (ok && !secret.n)
+        ok = webhooks_choose_secret(t->m->source->manifest, t->m->io, &secret, err);
     ok = ok && managed_store(t->m, VAULT_NEXT, buf_span(&secret), t->r.new_secret, err);
     if (ok && strcmp(t->r.new_secret, t->r.old_secret) == 0) {
         (void)vault_drop_next(t->m->vault, err);

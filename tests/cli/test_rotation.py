@@ -288,7 +288,23 @@ def without_a_server():
         assert webhook.stored(s) == m.endpoints[0].secret and secret_files(s) == ["signing"]
 
 
+def a_state_that_was_lost():
+    """Without state.db the secret to come is still the one that the provider signs with: it is kept, not chosen anew."""
+    with manage.Manage("github") as m, webhook.instance("github", m.base) as s:
+        s.start()
+        webhook.run(m, s, "webhook", "register", "s")
+        webhook.run(m, s, "secret", "rotate", "s", "--no-wait", code=3)
+        new = m.endpoints[0].secret
+        s.stop()
+        for name in os.listdir(s.path("data")):
+            if name.startswith("state.db"):
+                os.unlink(s.path("data", name))
+        s.start()
+        webhook.run(m, s, "secret", "rotate", "s", "--grace", "0s")
+        assert webhook.stored(s) == m.endpoints[0].secret == new and secret_files(s) == ["signing"]
+
+
 TESTS = [by_a_call_with_a_chosen_secret, by_an_update, by_a_call_that_makes_the_secret, by_a_second_endpoint, by_a_second_endpoint_with_a_chosen_secret, by_a_person,
-         what_was_stopped_goes_on, an_answer_that_is_lost, the_grace_ends_it, without_a_server]
+         what_was_stopped_goes_on, an_answer_that_is_lost, the_grace_ends_it, a_state_that_was_lost, without_a_server]
 if __name__ == "__main__":
     sys.exit(main(TESTS, "rotation"))
