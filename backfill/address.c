@@ -1,4 +1,5 @@
 /* The address of a page: base, path, query, size, filter, cursor. */
+#include "backfill/call_address.h"
 #include "backfill/page.h"
 #include "backfill/run.h"
 #include "core/clock.h"
@@ -116,6 +117,23 @@ static bool add_path(const struct template *t, const struct scope *scope, struct
     return ok;
 }
 
+bool call_address(const struct manifest *m, const struct call_parts *a, const struct scope *scope, struct buf *url,
+                  struct err *err)
+{
+    if (a->base)
+        buf_addz(url, a->base);
+    else if (!template_render(&m->api.base, scope, url, err))
+        return false;
+    while (url->n && url->p[url->n - 1] == '/')
+        url->p[--url->n] = 0;
+    return add_path(a->path, scope, url, err) && add_query(a->query, a->n_query, scope, url, err);
+}
+
+void call_address_add(struct buf *url, const char *name, struct span value)
+{
+    add_param(url, name, value);
+}
+
 bool run_address(const struct run *r, unsigned level, struct buf *url, struct err *err)
 {
     const struct manifest *m = r->o->source->manifest;
@@ -125,18 +143,15 @@ bool run_address(const struct run *r, unsigned level, struct buf *url, struct er
     struct call c;
     make_call(r, level, &c);
     buf_clear(url);
+    const struct call_parts parts = {.base = r->o->source->base_url,
+                                        .path = t ? &t->path : &m->feed.path,
+                                        .query = t ? t->query : m->feed.query,
+                                        .n_query = t ? t->n_query : m->feed.n_query};
     if (l->started && pagination_of(page)->next_is_url) {
         hide_reveal(&r->hide, buf_span(&l->next), url);
         return buf_ok(url) || err_set(err, ERR_INPUT, "the address of a page is too long");
     }
-    if (r->o->source->base_url)
-        buf_addz(url, r->o->source->base_url);
-    else if (!template_render(&m->api.base, &c.scope, url, err))
-        return false;
-    while (url->n && url->p[url->n - 1] == '/')
-        url->p[--url->n] = 0;
-    if (!add_path(t ? &t->path : &m->feed.path, &c.scope, url, err) ||
-        !add_query(t ? t->query : m->feed.query, t ? t->n_query : m->feed.n_query, &c.scope, url, err))
+    if (!call_address(m, &parts, &c.scope, url, err))
         return false;
     char size[16];
     snprintf(size, sizeof size, "%u", page->size_max);

@@ -1,6 +1,7 @@
 #include "backfill/fetch.h"
 #include "backfill/page.h"
 #include "core/clock.h"
+#include "core/codec.h"
 #include "core/mem.h"
 #include <curl/curl.h>
 #include <stdio.h>
@@ -17,6 +18,10 @@ struct fetcher {
     const struct io *io;
     CURL *curl;
     struct curl_slist *headers;
+    const struct error_rule *errors; /* looked at before the api's */
+    size_t n_errors;
+    const struct fetch_call *call; /* what is asked now; NULL: a page */
+    const char *cause;             /* of the last refusal of a call */
     uint64_t next_us;   /* monotonic: not before */
     uint64_t waited_us; /* for the page at hand */
     char words[CURL_ERROR_SIZE];
@@ -35,25 +40,42 @@ void fetched_release(struct fetched *p)
     buf_release(&p->header_text);
 }
 
-static bool add_header(struct fetcher *f, const char *name, const struct template *value, const struct scope *config,
-                       struct err *err)
+/* Appends "Name: value", wiped afterwards. */
+static bool add_line(struct curl_slist **list, struct buf *line, struct err *err)
+{
+    struct curl_slist *more = buf_ok(line) ? curl_slist_append(*list, buf_z(line)) : NULL;
+    buf_wipe(line);
+    if (!more)
+        return err_set(err, ERR_NOMEM, "no memory for a request's headers");
+    *list = more;
+    return true;
+}
+
+static bool add_header(struct fetcher *f, const char *name, const char *before, const struct template *value,
+                       const struct scope *config, struct err *err)
 {
     struct buf line;
     buf_init(&line, 1 << 16);
-    buf_addf(&line, "%s: ", name);
-    bool bearer = strcmp(name, "Authorization") == 0;
-    if (bearer)
-        buf_addz(&line, "Bearer ");
-    bool ok = template_render(value, config, &line, err);
-    struct curl_slist *more = ok ? curl_slist_append(f->headers, buf_z(&line)) : NULL;
-    if (line.p)
-        explicit_bzero(line.p, line.cap);
-    buf_release(&line);
-    if (ok && !more)
-        return err_set(err, ERR_NOMEM, "no memory for a request's headers");
+    buf_addf(&line, "%s: %s", name, before);
+    if (template_render(value, config, &line, err))
+        return add_line(&f->headers, &line, err);
+    buf_wipe(&line);
+    return false;
+}
+
+static bool add_basic(struct fetcher *f, const struct template *value, const struct scope *config, struct err *err)
+{
+    struct buf line, pair;
+    buf_init(&line, 1 << 16);
+    buf_init(&pair, 1 << 16);
+    bool ok = template_render(value, config, &pair, err);
+    buf_addz(&line, "Authorization: Basic ");
+    base64_encode(&line, buf_span(&pair));
+    buf_wipe(&pair);
     if (ok)
-        f->headers = more;
-    return ok;
+        return add_line(&f->headers, &line, err);
+    buf_wipe(&line);
+    return false;
 }
 
 static size_t take_body(char *p, size_t size, size_t n, void *ctx)
@@ -89,11 +111,13 @@ static bool set_up(struct fetcher *f, const struct scope *config, struct err *er
     const struct api_rule *api = f->api;
     bool ok = true;
     if (api->bearer.n_parts)
-        ok = add_header(f, "Authorization", &api->bearer, config, err);
+        ok = add_header(f, "Authorization", "Bearer ", &api->bearer, config, err);
+    if (api->basic.n_parts)
+        ok = add_basic(f, &api->basic, config, err);
     if (ok && api->auth_header)
-        ok = add_header(f, api->auth_header, &api->auth_value, config, err);
+        ok = add_header(f, api->auth_header, "", &api->auth_value, config, err);
     for (size_t i = 0; ok && i < api->n_headers; i++)
-        ok = add_header(f, api->headers[i].name, &api->headers[i].value, config, err);
+        ok = add_header(f, api->headers[i].name, "", &api->headers[i].value, config, err);
     if (!ok)
         return false;
     curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, f->headers);
@@ -179,17 +203,69 @@ static void split_headers(struct fetched *p)
     }
 }
 
+/* What the call at hand says beside its address; *ret_own: headers of its own, for the caller to free. */
+static bool set_call(struct fetcher *f, struct curl_slist **ret_own)
+{
+    const struct fetch_call *c = f->call;
+    struct err ignored;
+    *ret_own = NULL;
+    if (!c) {
+        curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
+        curl_easy_setopt(f->curl, CURLOPT_CUSTOMREQUEST, NULL);
+        return true;
+    }
+    bool ok = true;
+    for (const struct curl_slist *h = f->headers; ok && h; h = h->next) {
+        struct curl_slist *more = curl_slist_append(*ret_own, h->data);
+        ok = more != NULL;
+        *ret_own = ok ? more : *ret_own;
+    }
+    for (struct span rest = c->headers; ok && rest.n;) {
+        struct buf line;
+        buf_init(&line, 1 << 16);
+        buf_adds(&line, span_cut(rest, '\n', &rest));
+        ok = add_line(ret_own, &line, &ignored);
+    }
+    bool has_body = c->body.p != NULL;
+    curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
+    if (has_body) {
+        curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, c->body.p);
+        curl_easy_setopt(f->curl, CURLOPT_POSTFIELDSIZE, (long)c->body.n);
+    }
+    curl_easy_setopt(f->curl, CURLOPT_CUSTOMREQUEST, c->method);
+    /* On a connection that was used before, libcurl itself sends a request again when it closes without an answer. */
+    curl_easy_setopt(f->curl, CURLOPT_FRESH_CONNECT, c->method[0] == 'G' ? 0L : 1L);
+    curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, *ret_own);
+    return ok;
+}
+
+static void end_call(struct fetcher *f, struct curl_slist *own)
+{
+    for (struct curl_slist *h = own; h; h = h->next)
+        explicit_bzero(h->data, strlen(h->data));
+    curl_slist_free_all(own);
+    if (!f->call)
+        return;
+    curl_easy_setopt(f->curl, CURLOPT_POSTFIELDS, NULL);
+    curl_easy_setopt(f->curl, CURLOPT_FRESH_CONNECT, 0L);
+    curl_easy_setopt(f->curl, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, f->headers);
+}
+
 /* One request. false: the connection failed (f->words). */
 static bool request(struct fetcher *f, const char *url, struct fetched *p)
 {
     long status = 0;
+    struct curl_slist *own;
     buf_clear(&p->body);
     buf_clear(&p->header_text);
     f->words[0] = 0;
     curl_easy_setopt(f->curl, CURLOPT_URL, url);
     curl_easy_setopt(f->curl, CURLOPT_WRITEDATA, &p->body);
     curl_easy_setopt(f->curl, CURLOPT_HEADERDATA, &p->header_text);
-    CURLcode rc = curl_easy_perform(f->curl);
+    CURLcode rc = set_call(f, &own) ? curl_easy_perform(f->curl) : CURLE_OUT_OF_MEMORY;
+    end_call(f, own);
     if (rc != CURLE_OK) {
         if (!f->words[0])
             snprintf(f->words, sizeof f->words, "%s", curl_easy_strerror(rc));
@@ -200,7 +276,7 @@ static bool request(struct fetcher *f, const char *url, struct fetched *p)
     p->status = (uint32_t)status;
     p->json = (struct json){0};
     json_parse(buf_span(&p->body), &p->json, NULL);
-    p->message = (struct http_message){.method = SPAN_LIT("GET"),
+    p->message = (struct http_message){.method = f->call ? span_of(f->call->method) : SPAN_LIT("GET"),
                                        .url = span_of(url),
                                        .headers = p->headers,
                                        .n_headers = p->n_headers,
@@ -213,7 +289,7 @@ static bool request(struct fetcher *f, const char *url, struct fetched *p)
 static bool perform(struct fetcher *f, const char *url, struct fetched *p)
 {
     bool ok = request(f, url, p);
-    for (unsigned i = 0; ok && i < REDIRECTS_MAX && p->status >= 301 && p->status <= 308; i++) {
+    for (unsigned i = 0; ok && !f->call && i < REDIRECTS_MAX && p->status >= 301 && p->status <= 308; i++) {
         char *to = NULL;
         curl_easy_getinfo(f->curl, CURLINFO_REDIRECT_URL, &to);
         if (!to || !same_origin(span_of(to), span_of(url)))
@@ -266,8 +342,8 @@ static void note_rate(struct fetcher *f, const struct fetched *p)
 static const struct error_rule *find_rule(const struct fetcher *f, const struct fetched *p)
 {
     struct scope scope = {.message = &p->message, .body = p->json};
-    for (size_t i = 0; i < f->api->n_errors; i++) {
-        const struct error_rule *r = &f->api->errors[i];
+    for (size_t i = 0; i < f->n_errors + f->api->n_errors; i++) {
+        const struct error_rule *r = i < f->n_errors ? &f->errors[i] : &f->api->errors[i - f->n_errors];
         if ((!r->status || r->status == p->status) && conditions_hold(r->when, r->n_when, &scope))
             return r;
     }
@@ -302,11 +378,15 @@ static bool describe(const struct fetcher *f, const char *url, const struct tabl
         buf_clear(&advice);
     if (rule && !advice.n && rule->say)
         buf_addz(&advice, rule->say);
+    if (p->status == 403 && !advice.n && table && table->scope)
+        buf_addf(&advice, "the credential lacks the permission '%s'", table->scope);
     struct span path = span_of(url), rest;
     path = span_cut(path, '?', &rest);
     struct span told = json_inner(json_get(json_get(p->json, SPAN_LIT("error")), SPAN_LIT("message")));
     if (!told.n)
         told = json_inner(json_get(p->json, SPAN_LIT("message")));
+    if (!told.n)
+        told = json_inner(json_get(json_at(json_get(p->json, SPAN_LIT("errors")), 0), SPAN_LIT("message")));
     err_set(err, ERR_INPUT, "%.*s answered %u%s%.*s%s%s%s", SPAN_ARG(path), p->status, told.n ? " \"" : "",
             (int)(told.n > 200 ? 200 : told.n), told.n ? told.p : "", told.n ? "\"" : "", advice.n ? ": " : "", buf_z(&advice));
     (void)f;
@@ -356,7 +436,9 @@ static enum fetch_end judge(struct fetcher *f, const char *url, const struct tab
         describe(f, url, table, p, rule, err);
         return tries >= 4 * TRIES_MAX ? FETCH_LIMITED : hold(f, us ? us : backoff(f, tries), "rate limit", watch, err);
     }
-    bool again = (rule && rule->retry) || (p->status >= 500 && !(rule && !rule->retry && rule->cause));
+    /* What may have been done is not done twice by us: whoever asked looks first. */
+    bool twice = !f->call || f->call->method[0] == 'G';
+    bool again = twice && ((rule && rule->retry) || (p->status >= 500 && !(rule && !rule->retry && rule->cause)));
     if (again && tries < TRIES_MAX) {
         char words[48];
         snprintf(words, sizeof words, "trying again after %u", p->status);
@@ -364,6 +446,8 @@ static enum fetch_end judge(struct fetcher *f, const char *url, const struct tab
         return hold(f, backoff(f, tries), words, watch, err);
     }
     describe(f, url, table, p, rule, err);
+    if (f->call)
+        f->cause = rule ? rule->cause : p->status == 403 ? "scope" : p->status == 404 || p->status == 410 ? "gone" : "other";
     bool gone = p->status == 404 || p->status == 410 || (rule && strcmp(rule->cause, "gone") == 0);
     if (p->status == 401 || (rule && strcmp(rule->cause, "auth") == 0))
         err->cls = ERR_CONFIG;
@@ -387,13 +471,13 @@ enum fetch_end fetch_page(struct fetcher *f, const char *url, const struct table
             }
             struct span rest, path = span_cut(span_of(url), '?', &rest);
             err_set(err, ERR_TRANSIENT, "%.*s: %s", SPAN_ARG(path), f->words);
-            if (tries >= TRIES_MAX)
+            if (tries >= TRIES_MAX || (f->call && f->call->method[0] != 'G'))
                 return FETCH_FAILED;
             watch->retries++;
             end = hold(f, backoff(f, tries), "trying again: the connection failed", watch, err);
         } else if (ret->status >= 200 && ret->status < 300 && !good_in_name_only(f, ret)) {
             note_rate(f, ret);
-            if (ret->json.type != JSON_NONE)
+            if (ret->json.type != JSON_NONE || f->call) /* a call may be answered with nothing */
                 return FETCH_OK;
             struct span rest, path = span_cut(span_of(url), '?', &rest);
             err_set(err, ERR_INPUT, "%.*s answered %u, but not with JSON", SPAN_ARG(path), ret->status);
@@ -404,4 +488,20 @@ enum fetch_end fetch_page(struct fetcher *f, const char *url, const struct table
         if (end != FETCH_OK)
             return end;
     }
+}
+
+enum fetch_end fetch_call(struct fetcher *f, const char *url, const struct fetch_call *call, struct fetch_watch *watch,
+                          struct fetched *ret, const char **ret_cause, struct err *err)
+{
+    struct table_rule rights = {.scope = call->scope};
+    f->call = call;
+    f->errors = call->errors;
+    f->n_errors = call->n_errors;
+    f->cause = "";
+    enum fetch_end end = fetch_page(f, url, &rights, watch, ret, err);
+    *ret_cause = f->cause;
+    f->call = NULL;
+    f->errors = NULL;
+    f->n_errors = 0;
+    return end;
 }

@@ -1,9 +1,11 @@
-/* fetch: one page over HTTP, with the patience that the provider asks for. Private to backfill/.
+/* fetch: one page over HTTP, with the patience that the provider asks for. For backfill/, and for the
+ * calls of webhooks/.
  *
  * A fetcher keeps one connection alive, the pace (per_second), what the rate headers said, and the budget of retries.
  * Tries again: 429 and 503 after Retry-After or the reset header, other 5xx and broken connections after a backoff with full
  * jitter, what the manifest's `errors` say to retry. Gives up after TRIES_MAX tries of a page, or when the
  * waits for it are longer than WAIT_US_MAX together.
+ * A call that changes something is tried again only where the provider asked for a wait.
  * The API key is in no message. Redirects are followed within the same origin only: a key must not travel to another host.
  * Threads: one. Life: fetcher_new -> fetch_page* -> fetcher_free. */
 #pragma once
@@ -43,3 +45,15 @@ void fetched_release(struct fetched *p);
 /* `scope_of_table`: for {table.scope} in advice. The url is absolute and without credentials. */
 enum fetch_end fetch_page(struct fetcher *f, const char *url, const struct table_rule *table, struct fetch_watch *watch,
                           struct fetched *ret, struct err *err);
+
+struct fetch_call { /* anything but a page */
+    const char *method;
+    struct span headers; /* "Name: value" lines, beside the api's */
+    struct span body;    /* p NULL: none */
+    const char *scope;   /* the permission that it needs, for {table.scope} */
+    const struct error_rule *errors; /* before the api's */
+    size_t n_errors;
+};
+/* An answer of 2xx need not be JSON. *ret_cause: what the manifest calls the refusal, "" where there was none. */
+enum fetch_end fetch_call(struct fetcher *f, const char *url, const struct fetch_call *call, struct fetch_watch *watch,
+                          struct fetched *ret, const char **ret_cause, struct err *err);

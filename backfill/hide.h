@@ -1,5 +1,6 @@
 /* hide: the source's secrets out of a text that is kept or shown, and back into an address that is asked for.
- * Private to backfill/. Where a secret stands, its path {config.NAME} is put; {config.NAME|percent} for its percent-encoded form.
+ * For backfill/ and webhooks/. Where a secret stands, its path {config.NAME} is put; {config.NAME|percent} for its
+ * percent-encoded form.
  * Threads: plain value; borrows the configuration and its pairs. */
 #pragma once
 #include "config/config.h"

@@ -108,7 +108,7 @@ static bool write_files(struct setup *s, const char *url, struct err *err)
     if (strchr(s->manifest->name, '-'))
         buf_addf(&s->yaml, "    manifest: %s\n", s->manifest->name);
     buf_addf(&s->yaml, "    secrets:\n      - {file: ./secrets/%s}\n", s->manifest->name);
-    if (!ask_secret(s, s->manifest->name, "signing secret of the webhook", err))
+    if (!ask_secret(s, s->manifest->name, "signing secret of the webhook, where you have it already", err))
         return false;
     if (s->manifest->n_fields)
         buf_addz(&s->yaml, "    config:\n");
@@ -144,7 +144,7 @@ int cmd_init(struct instance *in, const struct command_args *a, const struct com
     if (code == EXIT_DONE)
         fprintf(io->out,
                 "%s wrote sluice.yaml, secrets/ and .gitignore\n"
-                "next: sluice config check, sluice serve; the provider posts to /in/<source>\n",
+                "next: sluice serve, and beside it sluice connect <source>; the provider posts to /in/<source>\n",
                 glyph_ok(io));
     buf_release(&s.yaml);
     manifest_free(&m);

@@ -2,6 +2,7 @@
 #include "cli/example.h"
 #include "cli/registry.h"
 #include "core/clock.h"
+#include "server/server.h"
 #include "server/verify.h"
 #include <curl/curl.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 struct sending {
     const struct source_config *source;
+    const struct config *config;
     const struct command_io *io;
     struct verifier *verifier; /* NULL: the source takes what is not signed */
     const char *type;
@@ -142,13 +144,15 @@ static bool send_one(struct sending *s, uint64_t number, uint64_t now_us, bool *
     buf_init(&signature, (size_t)1 << 20);
     bool ok = example_make(s->source, s->type, id, now_us, &e, err);
     struct span body = s->data.p ? s->data : buf_span(&e.body);
-    const char *url = s->source->public_url ? s->source->public_url : s->url;
+    char *public_url = server_public_url(s->config, s->source);
+    const char *url = public_url[0] ? public_url : s->url;
     ok = ok && (!s->verifier || verify_sign(s->verifier, span_of(url), body, e.id, now_us, &signature, err));
     ok = ok && (add_headers(&e, buf_span(&signature), &headers) || err_set(err, ERR_NOMEM, "no memory for the headers"));
     ok = ok && post(s, body, headers, &status, err);
     if (ok)
         tell(s, e.id, status);
     *ret_taken = ok && status >= 200 && status < 300;
+    free(public_url);
     curl_slist_free_all(headers);
     buf_release(&signature);
     example_release(&e);
@@ -221,7 +225,7 @@ int cmd_send(struct instance *in, const struct command_args *a, const struct com
         fprintf(io->err, "sluice send: --count %s is not a number from 1 to %d\n", many, SEND_MAX);
         return EXIT_USAGE;
     }
-    struct sending s = {.source = instance_source(in, name, io), .io = io, .type = type, .json = a->json};
+    struct sending s = {.source = instance_source(in, name, io), .config = in->config, .io = io, .type = type, .json = a->json};
     struct err err = {0};
     if (!s.source)
         return EXIT_USAGE;

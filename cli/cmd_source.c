@@ -79,6 +79,19 @@ static void print_table(FILE *to, const struct table_rule *t)
     print_columns(to, "pull lacks", t->lacks_pull.columns);
 }
 
+static void print_webhook(FILE *to, const struct webhook_rule *w)
+{
+    static const char *const secrets[] = {"by hand", "chosen", "told by the provider", "by handshake"};
+    static const char *const ways[] = {"by hand", "by a call", "by a second endpoint"};
+    if (w->managed)
+        fprintf(to, "\nwebhook   by its API: sluice webhook register\n  secret    %s\n  rotation  %s\n", secrets[w->secret],
+                ways[w->rotate]);
+    if (w->managed && w->scope)
+        fprintf(to, "  needs     %s\n", w->scope);
+    if (w->by_hand)
+        fprintf(to, "\n%s   %s\n", w->managed ? "by hand" : "webhook", w->by_hand);
+}
+
 static void print_manifest(FILE *to, const struct manifest *m)
 {
     fprintf(to, "%s (%s, %s)\n", m->title, m->name, m->status);
@@ -98,8 +111,7 @@ static void print_manifest(FILE *to, const struct manifest *m)
     for (size_t i = 0; i < m->n_tables; i++)
         print_table(to, &m->tables[i]);
     fprintf(to, "\ntable events\n  key       id\n  columns   id, type, account, received_at, body\n");
-    if (m->webhook.by_hand)
-        fprintf(to, "\nwebhook   %s\n", m->webhook.by_hand);
+    print_webhook(to, &m->webhook);
     if (m->notes)
         fprintf(to, "\n%s\n", m->notes);
 }

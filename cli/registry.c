@@ -73,6 +73,39 @@ const struct command commands[] = {
     {"secret", "list", "[SOURCE]", "which secrets verify deliveries: id, first seen, last used, until when; never a value",
      "  Beside a running server as it holds them, with those that were replaced and still have their grace.",
      NEEDS_INSTANCE, NULL, cmd_secret_list},
+    {"secret", "add", "SOURCE --from FILE", "store the signing secret of a source, where it has none yet",
+     "  --from FILE      what the provider showed (- is stdin)\n\n"
+     "  It goes into the first file among the source's `secrets` (0600), or with kubernetes.secret into that Secret.\n"
+     "  One that is there is not replaced: sluice secret rotate.",
+     NEEDS_INSTANCE | NEEDS_WRITE, "--from", cmd_secret_add},
+    {"secret", "rotate", "SOURCE", "another signing secret, without losing a delivery; resumable",
+     "  --from FILE      the new secret, where a person gets it from the provider (- is stdin)\n"
+     "  --grace TIME     how long the old secret verifies at most (default: secret_grace)\n"
+     "  --unused TIME    it is retired when it was unused for so long and the new one is in use (default 1h)\n"
+     "  --no-wait        return when the provider is moved; the same command goes on later (exit 3)\n\n"
+     "  The new secret verifies beside the old one before the provider signs with it. By the provider's own call, by a second\n"
+     "  endpoint, or, where it has neither, it says what a person does. Ctrl-C stops; the same command continues.",
+     NEEDS_INSTANCE | NEEDS_WRITE, "--from", cmd_secret_rotate},
+    {"webhook", "register", "SOURCE [--url URL]",
+     "make the provider post to us: creates or updates the endpoint, stores its secret",
+     "  --url URL    the address under which the provider reaches this machine (default: public_url)\n\n"
+     "  The events are those that the tables in use need. Run twice it changes nothing. Where the provider has no API it says\n"
+     "  what a person does (exit 3).",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_webhook_register},
+    {"webhook", "list", "SOURCE", "the endpoints that the provider has, ours marked", "", NEEDS_INSTANCE | NEEDS_WRITE, NULL,
+     cmd_webhook_list},
+    {"webhook", "info", "SOURCE", "is the endpoint there, enabled, with the events that are wanted; its last error and delivery",
+     "  Exits 1 when something of it is not as it should be.", NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_webhook_info},
+    {"webhook", "update", "SOURCE [--url URL]", "bring the endpoint to the wanted events and address, and enable it",
+     "  --url URL    another address", NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_webhook_update},
+    {"webhook", "delete", "SOURCE", "remove the endpoint at the provider",
+     "  --force      also while tables live on its deliveries", NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL,
+     cmd_webhook_delete},
+    {"connect", NULL, "SOURCE [--url URL]", "check, register, backfill, status: what connects a source; resumable",
+     "  --url URL        the address under which the provider reaches this machine (default: public_url)\n"
+     "  --timeout TIME   how long to wait for the first signed delivery (default 10m)\n\n"
+     "  What is done already is not done again. Where the provider has no API it prints what to click and waits.",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_connect},
     {"verify", NULL, "SOURCE", "is a captured request genuine, and if not, at which step not",
      "  --request FILE   one request as JSON (method, url, headers, body_base64, now_unix)\n"
      "  --last-rejected  the request of this source that the server refused last, at its time of receipt\n"

@@ -73,6 +73,10 @@ struct kafka_config { /* staging.kafka */
     struct kafka_property *properties; /* in the file's order */
     size_t n_properties;
 };
+struct kubernetes_config { /* where secrets that the program gets or makes are stored; "" or NULL: left out */
+    const char *secret;    /* the Secret's name; left out: in their files */
+    const char *namespace_, *api, *account;
+};
 struct listen_addr {
     const char *host; /* "127.0.0.1" */
     uint16_t port;    /* 0: any free one */
@@ -111,6 +115,7 @@ struct config {
     size_t n_proxies;
     const char *tls_cert, *tls_key; /* absolute paths; both NULL: the listener speaks HTTP */
     bool log_json;
+    struct kubernetes_config kubernetes;
     const char **idle_keys; /* keys in the file that nothing in this version acts on; config_warnings tells of them */
     size_t n_idle_keys;
 };
@@ -132,6 +137,10 @@ const struct table_config *source_table_config(const struct source_config *s, st
  * ERR_CONFIG names the file or variable and what is wrong: absent, empty, no regular file, larger than 64 KiB. */
 bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct err *err);
 void secret_free(char **secret, size_t n);
+/* A rotation keeps the secret to come beside the file of the present one, as FILE.next, and both verify. Its path into `path`
+ * (cleared); false: there is none. */
+#define SECRET_NEXT ".next"
+bool secret_next(const struct secret_ref *ref, struct buf *path);
 /* The files of the secrets that handshakes brought to a source, oldest first: <data_dir>/secrets/<source>/. None where the
  * folder is not there. Owns: the list and its texts are malloc'ed; release with secrets_delivered_free. */
 bool secrets_delivered(const char *data_dir, const char *source, char ***ret, size_t *ret_n, struct err *err);

@@ -111,6 +111,15 @@ const struct key_row config_keys[] = {
      "longest time of one whole request, head and body together", false},
     {"secret_grace", KEY_DURATION, AT(secret_grace_us), "24h", 0, 90 * DAY, NULL,
      "how long a secret that was replaced in its file still verifies deliveries", false},
+    {"kubernetes.secret", KEY_TEXT, AT(kubernetes.secret), "", 0, 0, NULL,
+     "the Kubernetes Secret into which `webhook register` and `secret rotate` write, under the names of the sources' secret "
+     "files, "
+     "which it is mounted as; left out: they write the files", false},
+    {"kubernetes.namespace", KEY_TEXT, AT(kubernetes.namespace_), "", 0, 0, NULL, "its namespace; left out: the pod's", false},
+    {"kubernetes.api", KEY_TEXT, AT(kubernetes.api), "", 0, 0, NULL,
+     "the API server; left out: as the pod's environment says", false},
+    {"kubernetes.account", KEY_PATH, AT(kubernetes.account), "/var/run/secrets/kubernetes.io/serviceaccount", 0, 0, NULL,
+     "the folder of the service account: token, ca.crt, namespace", false},
     {"limits.ack", KEY_DURATION, AT(ack_us), "4s", 100 * MS, 600 * SECOND, NULL,
      "`ack: kafka`: how long a delivery waits for Kafka; then it is answered 503, and the sender's next try waits for the same "
      "rows", false},

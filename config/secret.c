@@ -135,6 +135,16 @@ bool secret_read(const struct secret_ref *ref, char **ret, size_t *ret_n, struct
     return ok;
 }
 
+bool secret_next(const struct secret_ref *ref, struct buf *path)
+{
+    buf_clear(path);
+    if (ref->kind != SECRET_FILE || !ref->at)
+        return false;
+    buf_addf(path, "%s" SECRET_NEXT, ref->at);
+    struct stat st;
+    return buf_ok(path) && stat(buf_z(path), &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
+}
+
 void secret_free(char **secret, size_t n)
 {
     if (!*secret)

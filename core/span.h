@@ -61,6 +61,15 @@ static inline struct span span_cut(struct span a, char c, struct span *rest)
     return (struct span){a.p, (size_t)(at - a.p)};
 }
 
+static inline struct span span_trim_lines(struct span a) /* and ends of lines */
+{
+    while (a.n && (a.p[0] == ' ' || a.p[0] == '\t' || a.p[0] == '\r' || a.p[0] == '\n'))
+        a = span_skip(a, 1);
+    while (a.n && (a.p[a.n - 1] == ' ' || a.p[a.n - 1] == '\t' || a.p[a.n - 1] == '\r' || a.p[a.n - 1] == '\n'))
+        a.n--;
+    return a;
+}
+
 static inline struct span span_trim(struct span a) /* spaces and tabs at both ends */
 {
     while (a.n && (a.p[0] == ' ' || a.p[0] == '\t'))

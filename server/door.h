@@ -24,6 +24,8 @@
 #define BODY_BUDGET ((uint64_t)512 << 20) /* memory of all bodies that are being gathered */
 #define RETRY_AFTER "5"
 
+#define RETIRED_MAX 8 /* secrets of a source that have no grace any more, the newest first */
+
 struct door_source {
     const struct source_config *config;
     const struct manifest *manifest;
@@ -34,6 +36,9 @@ struct door_source {
     uint64_t duplicate_us;      /* how long a delivery is remembered */
     bool reads_json;            /* ids or handshakes look into the body */
     bool has_id;
+    char retired[RETIRED_MAX][SECRET_ID_MAX]; /* their ids; guarded by deliver_lock */
+    _Atomic uint64_t expects_until_us; /* a secret that is not known yet may sign until then: what no secret fits is told 503,
+                                           and a handshake that we asked for may bring it unsigned */
 };
 
 /* What verifies a source now. A handshake that brings a secret, or a file that has another one, puts a new one in its place; the
@@ -180,6 +185,9 @@ struct keyring *keyring_of(const struct door_source *d);
 /* Takes up what changed in the secrets' files. By the bookkeeper. */
 void keyring_refresh(struct server *s, struct door_source *d);
 bool keyring_can_judge(const struct door_source *d, uint64_t now_us);
+/* From now on the secret verifies; the one of that id no longer does once it is in no file. */
+bool keyring_take(struct server *s, struct door_source *d, struct span secret, struct err *err);
+bool keyring_drop(struct server *s, struct door_source *d, const char *id, struct err *err);
 enum delivery { DELIVERY_TAKEN, DELIVERY_KNOWN, DELIVERY_REFUSED, DELIVERY_UNFIT, DELIVERY_FAILED };
 /* Makes a secret that a handshake brought one of the source's: on disk first, then in use. Unsigned, only the first one is taken,
  * or those before secrets_until. `id` takes its id. */

@@ -290,7 +290,14 @@ static void judge(struct request *r, struct workspace *w)
         answer_outcome(r, OUT_BAD_METHOD);
         return;
     }
+    uint64_t expects_until_us = atomic_load(&source->expects_until_us); /* before the ring: it ends after a new one is there */
     enum verdict v = ring ? verify(r, ring, w, &found) : VERDICT_OK;
+    if (v == VERDICT_BAD_SIGNATURE && ring != keyring_of(source)) {
+        ring = keyring_of(source); /* its secret came in meanwhile */
+        v = verify(r, ring, w, &found);
+    }
+    if (v == VERDICT_BAD_SIGNATURE && r->verified_us < expects_until_us)
+        v = VERDICT_CANNOT_JUDGE;
     if (v != VERDICT_OK) {
         keep_rejected(r, outcomes[v], found.scheme, r->verified_us, true);
         answer_outcome(r, outcomes[v]);

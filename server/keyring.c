@@ -39,19 +39,27 @@ static void fresh_read(struct fresh *f, const struct source_config *c, size_t n_
 {
     *f = (struct fresh){.whole = true};
     buf_init(&f->ids, 1 << 20);
-    f->texts = mem_alloc((c->n_secrets + 1) * sizeof *f->texts);
-    f->sizes = mem_alloc((c->n_secrets + 1) * sizeof *f->sizes);
-    for (size_t i = 0; i < c->n_secrets; i++) {
+    f->texts = mem_alloc((2 * c->n_secrets + 1) * sizeof *f->texts);
+    f->sizes = mem_alloc((2 * c->n_secrets + 1) * sizeof *f->sizes);
+    struct buf next;
+    buf_init(&next, 1 << 16);
+    for (size_t i = 0; i < 2 * c->n_secrets; i++) {
+        struct secret_ref ref = c->secrets[i / 2];
         char id[SECRET_ID_MAX] = "-";
-        if (secret_read(&c->secrets[i], &f->texts[f->n], &f->sizes[f->n], &f->why)) {
+        if (i % 2 && !secret_next(&ref, &next))
+            continue;
+        if (i % 2)
+            ref.at = buf_z(&next);
+        if (secret_read(&ref, &f->texts[f->n], &f->sizes[f->n], &f->why)) {
             secret_id((struct span){f->texts[f->n], f->sizes[f->n]}, id);
             f->n++;
         } else {
             f->whole = false;
         }
-        if (i < n_named)
+        if (i / 2 < n_named)
             buf_addf(&f->ids, "%s%s", i ? " " : "", id);
     }
+    buf_release(&next);
 }
 
 static bool fresh_has(const struct fresh *f, struct span secret)
@@ -71,26 +79,45 @@ static void fresh_free(struct fresh *f)
     buf_release(&f->ids);
 }
 
+/* What somebody asks for beside what the files say. */
+struct change {
+    struct span take; /* a secret that verifies from now on, also before its file is seen here */
+    const struct door_source *retired; /* whose retired ones have no grace */
+};
+
+static bool is_retired(const struct door_source *d, const char *id)
+{
+    for (size_t i = 0; d && i < RETIRED_MAX; i++)
+        if (strcmp(d->retired[i], id) == 0)
+            return true;
+    return false;
+}
+
 /* Those of the ring before that are not configured any more and still count; borrowed from it. */
-static size_t still_good(struct server *s, const struct fresh *f, const struct keyring *older, struct verify_secret *ret)
+static size_t still_good(struct server *s, const struct fresh *f, const struct keyring *older, const struct change *change,
+                         struct verify_secret *ret)
 {
     uint64_t now = s->io->world->now_us(s->io), until = now + s->config->secret_grace_us;
     size_t n = 0;
     for (size_t i = 0; older && i < verifier_secrets(older->verifier); i++) {
         struct verify_secret one = {.text = verifier_secret_text(older->verifier, i)};
         (void)verifier_secret(older->verifier, i, &one.retire_at_us);
-        if (fresh_has(f, one.text) || (one.retire_at_us && one.retire_at_us <= now))
+        if (fresh_has(f, one.text) || (one.retire_at_us && one.retire_at_us <= now) || ct_equal(one.text, change->take))
+            continue;
+        if (is_retired(change->retired, verifier_secret(older->verifier, i, &(uint64_t){0})))
             continue;
         if (f->whole && (!one.retire_at_us || until < one.retire_at_us))
             one.retire_at_us = until;
         ret[n++] = one;
     }
+    if (change->take.n && !fresh_has(f, change->take))
+        ret[n++] = (struct verify_secret){.text = change->take, .retire_at_us = until};
     return n;
 }
 
 /* The configured secrets, the delivered ones, and of the ring before what still counts. */
 static bool make_verifier(struct server *s, const struct source_config *config, const struct keyring *older,
-                          struct keyring *ring, struct buf *warnings, struct err *err)
+                          const struct change *change, struct keyring *ring, struct buf *warnings, struct err *err)
 {
     struct source_config whole = *config;
     struct err why = {0};
@@ -108,11 +135,11 @@ static bool make_verifier(struct server *s, const struct source_config *config, 
     for (size_t i = 0; i < n; i++)
         if (!is_named(config, paths[i]))
             whole.secrets[whole.n_secrets++] = (struct secret_ref){.kind = SECRET_FILE, .at = paths[i]};
-    struct verify_secret *kept = mem_alloc(((older ? verifier_secrets(older->verifier) : 0) + 1) * sizeof *kept);
+    struct verify_secret *kept = mem_alloc(((older ? verifier_secrets(older->verifier) : 0) + 2) * sizeof *kept);
     struct fresh fresh;
     fresh_read(&fresh, &whole, config->n_secrets);
     ring->fresh = mem_dup(buf_z(&fresh.ids));
-    bool ok = verifier_new(&whole, kept, still_good(s, &fresh, older, kept), &ring->verifier, warnings, err);
+    bool ok = verifier_new(&whole, kept, still_good(s, &fresh, older, change, kept), &ring->verifier, warnings, err);
     fresh_free(&fresh);
     free(kept);
     free(whole.secrets);
@@ -131,10 +158,10 @@ static uint64_t last_used(const struct keyring *older, const char *id)
 }
 
 static struct keyring *make_ring(struct server *s, const struct source_config *config, struct keyring *older,
-                                 struct buf *warnings, struct err *err)
+                                 const struct change *change, struct buf *warnings, struct err *err)
 {
     struct keyring *ring = mem_alloc(sizeof *ring);
-    if (!make_verifier(s, config, older, ring, warnings, err)) {
+    if (!make_verifier(s, config, older, change, ring, warnings, err)) {
         free(ring->fresh);
         free(ring);
         return NULL;
@@ -163,7 +190,8 @@ static void ring_free(struct keyring *ring)
 bool keyring_open(struct server *s, struct door_source *d, struct err *err)
 {
     const char *name = d->config->name;
-    struct keyring *ring = make_ring(s, d->config, NULL, &s->warnings, err);
+    const struct change none = {.retired = d};
+    struct keyring *ring = make_ring(s, d->config, NULL, &none, &s->warnings, err);
     if (!ring)
         return false;
     atomic_store(&d->ring, ring);
@@ -218,7 +246,8 @@ static void refresh_locked(struct server *s, struct door_source *d, struct fresh
     struct keyring *old = atomic_load(&d->ring);
     if (strcmp(buf_z(&f->ids), old->fresh) == 0)
         return;
-    struct keyring *ring = make_ring(s, d->config, old, NULL, &err);
+    const struct change none = {.retired = d};
+    struct keyring *ring = make_ring(s, d->config, old, &none, NULL, &err);
     if (!ring) {
         log_warn("replaced secrets are not taken up; those before stay", "source=%s error=\"%s\"", d->config->name, err.msg);
         return;
@@ -237,6 +266,38 @@ void keyring_refresh(struct server *s, struct door_source *d)
     refresh_locked(s, d, &fresh);
     pthread_mutex_unlock(&s->deliver_lock);
     fresh_free(&fresh);
+}
+
+/* ---- a rotation ---- */
+
+static bool change_ring_locked(struct server *s, struct door_source *d, struct span take, struct err *err)
+{
+    const struct change change = {.take = take, .retired = d};
+    struct keyring *old = atomic_load(&d->ring);
+    struct keyring *ring = old ? make_ring(s, d->config, old, &change, NULL, err) : NULL;
+    if (ring)
+        atomic_store(&d->ring, ring);
+    return ring || !old;
+}
+
+bool keyring_take(struct server *s, struct door_source *d, struct span secret, struct err *err)
+{
+    pthread_mutex_lock(&s->deliver_lock);
+    bool ok = change_ring_locked(s, d, secret, err);
+    pthread_mutex_unlock(&s->deliver_lock);
+    return ok;
+}
+
+bool keyring_drop(struct server *s, struct door_source *d, const char *id, struct err *err)
+{
+    pthread_mutex_lock(&s->deliver_lock);
+    if (!is_retired(d, id)) {
+        memmove(d->retired[1], d->retired[0], sizeof d->retired - sizeof d->retired[0]);
+        snprintf(d->retired[0], sizeof d->retired[0], "%s", id);
+    }
+    bool ok = change_ring_locked(s, d, (struct span){NULL, 0}, err);
+    pthread_mutex_unlock(&s->deliver_lock);
+    return ok;
 }
 
 /* ---- a secret arrives ---- */
@@ -277,7 +338,9 @@ static bool may_deliver(struct server *s, const struct door_source *d, const str
     if (ring->n_delivered >= DELIVERED_MAX)
         return false;
     bool first = d->config->n_secrets == 0 && ring->n_delivered == 0 && !ring->sealed;
-    return verified || first || s->io->world->now_us(s->io) < d->config->secrets_until_us;
+    uint64_t now = s->io->world->now_us(s->io);
+    /* While our own call for a webhook waits for its answer, the provider shakes hands. */
+    return verified || first || now < d->config->secrets_until_us || now < atomic_load(&d->expects_until_us);
 }
 
 static enum delivery deliver(struct server *s, struct door_source *d, struct span secret, bool verified, const char *id,
@@ -292,7 +355,8 @@ static enum delivery deliver(struct server *s, struct door_source *d, struct spa
         return DELIVERY_UNFIT;
     if (!keep(s, d, secret, id, err))
         return DELIVERY_FAILED;
-    struct keyring *ring = make_ring(s, d->config, old, NULL, err);
+    const struct change none = {.retired = d};
+    struct keyring *ring = make_ring(s, d->config, old, &none, NULL, err);
     if (!ring)
         return DELIVERY_FAILED;
     atomic_store(&d->ring, ring);

@@ -75,7 +75,8 @@ static uint64_t remember_us(const struct manifest *m)
 
 char *server_public_url(const struct config *c, const struct source_config *s)
 {
-    if (s->public_url)
+    /* The source's own is its whole address; the one for all sources is where /in/<source> is. */
+    if (s->public_url && (!c->public_url || strcmp(s->public_url, c->public_url) != 0))
         return mem_dup(s->public_url);
     if (!c->public_url)
         return mem_dup("");
@@ -426,6 +427,40 @@ const char *server_secret(const struct server *s, struct span source, size_t i, 
         return verifier_secret(ring->verifier, i, ret_retire_us);
     }
     return NULL;
+}
+
+static struct door_source *door_named(struct server *s, struct span source)
+{
+    for (size_t k = 0; k < s->n_sources; k++)
+        if (span_eqz(source, s->sources[k].config->name))
+            return &s->sources[k];
+    return NULL;
+}
+
+void server_secrets_look(struct server *s, struct span source)
+{
+    struct door_source *d = door_named(s, source);
+    if (d)
+        keyring_refresh(s, d);
+}
+
+bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err)
+{
+    struct door_source *d = door_named(s, source);
+    return !d || keyring_take(s, d, secret, err);
+}
+
+bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err)
+{
+    struct door_source *d = door_named(s, source);
+    return !d || keyring_drop(s, d, id, err);
+}
+
+void server_secret_expect(struct server *s, struct span source, uint64_t until_us)
+{
+    struct door_source *d = door_named(s, source);
+    if (d)
+        atomic_store(&d->expects_until_us, until_us);
 }
 
 bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out)

@@ -63,6 +63,17 @@ void server_times(const struct server *s, struct histogram_snapshot *ret_verify,
  * not). NULL: not so many. */
 const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_retire_us,
                           uint64_t *ret_last_used_us);
+/* For a rotation. The files of the source's secrets are looked at now; the secret verifies from now on, also before its file is
+ * seen
+ * here; the one of that id, which is in no file any more, no longer does; until that time (0: no longer) a delivery that no
+ * secret
+ * fits is told 503, so that the sender tries again, since its secret may be on its way to us, and where the provider brings
+ * secrets by
+ * handshake an unsigned one is taken. Any thread. */
+void server_secrets_look(struct server *s, struct span source);
+bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err);
+bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err);
+void server_secret_expect(struct server *s, struct span source, uint64_t until_us);
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
 /* Appends the newest rejected requests that are kept of a source as a JSON list, the newest first (server/rejected.h). */

@@ -136,19 +136,27 @@ static bool config_of(const struct source_config *s, struct scope_pair **ret, si
 bool verifier_new(const struct source_config *s, const struct verify_secret *more, size_t n_more, struct verifier **ret,
                   struct buf *ret_warnings, struct err *err)
 {
-    struct verify_secret *secrets = mem_alloc((s->n_secrets + n_more + 1) * sizeof *secrets);
-    char **texts = mem_alloc((s->n_secrets + 1) * sizeof *texts);
+    struct verify_secret *secrets = mem_alloc((2 * s->n_secrets + n_more + 1) * sizeof *secrets);
+    char **texts = mem_alloc((2 * s->n_secrets + 1) * sizeof *texts);
     size_t n = 0;
-    for (size_t i = 0; i < s->n_secrets; i++) {
+    struct buf next;
+    buf_init(&next, 1 << 16);
+    for (size_t i = 0; i < 2 * s->n_secrets; i++) {
+        struct secret_ref ref = s->secrets[i / 2];
         size_t size = 0;
         struct err why = {0};
-        if (secret_read(&s->secrets[i], &texts[n], &size, &why)) {
-            secrets[n] = (struct verify_secret){{texts[n], size}, s->secrets[i].retire_at_us};
+        if (i % 2 && !secret_next(&ref, &next))
+            continue; /* no rotation is on its way */
+        if (i % 2)
+            ref = (struct secret_ref){.kind = SECRET_FILE, .at = buf_z(&next)};
+        if (secret_read(&ref, &texts[n], &size, &why)) {
+            secrets[n] = (struct verify_secret){{texts[n], size}, ref.retire_at_us};
             n++;
         } else if (ret_warnings) {
             buf_addf(ret_warnings, "%s: %s\n", s->name, why.msg);
         }
     }
+    buf_release(&next);
     for (size_t i = 0; i < n_more; i++)
         secrets[n + i] = more[i];
     struct scope_pair *config = NULL;

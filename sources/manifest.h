@@ -147,7 +147,7 @@ struct error_rule {
     uint32_t status;          /* 0: any */
     struct condition *when;   /* body.error.code: … */
     size_t n_when;
-    const char *cause;        /* auth scope busy limit gone version other */
+    const char *cause;        /* auth scope busy limit gone version cap other */
     const char *say;          /* advice, a template text over {table.scope}, or NULL */
     struct template advice;
     bool retry;
@@ -156,6 +156,7 @@ struct api_rule {
     bool present;
     struct template base;
     struct template bearer;      /* auth: {bearer: config.api_key}; n_parts 0: none */
+    struct template basic;       /* auth: {basic: "{config.user}:{config.password}"}; n_parts 0: none */
     const char *auth_header;     /* auth: {header: X, value: config.token} */
     struct template auth_value;
     struct query_param *headers; /* extra headers */
@@ -250,11 +251,63 @@ struct table_rule {
     const char *scope; /* permission the token needs, for messages */
 };
 
-/* ---- webhook management: kept as written for `source show`; executed by the registration commands ---- */
+/* ---- webhook management ---- */
+enum body_mark { BODY_MAP, BODY_LIST, BODY_END, BODY_TEXT, BODY_RAW, BODY_TYPES, BODY_EACH };
+struct body_part { /* a JSON body, read from left to right: what a container holds follows it, up to its BODY_END */
+    enum body_mark mark;  /* BODY_EACH: a list of its one item, once for each event type */
+    const char *name;     /* of a member; NULL: an item of a list */
+    const char *raw;      /* BODY_RAW: a number, true, false, null */
+    struct template text; /* BODY_TEXT */
+};
+struct manage_call {
+    const char *method; /* "POST"; NULL: the provider has no such call */
+    struct template path;
+    struct query_param *query, *headers, *form; /* a form's name that ends in [] comes once for each event type */
+    size_t n_query, n_headers, n_form;
+    struct body_part *json;
+    size_t n_json;
+    struct page_rule page;              /* of a list */
+    struct path records, id, secret;    /* in the answer; text NULL: not there */
+    struct path at, error;              /* of the newest delivery: when, and what was wrong */
+    struct condition *ok;               /* which deliveries were taken */
+    size_t n_ok;
+};
+struct endpoint_rule { /* where in a record of the list what is; text NULL: not there */
+    struct path id, url, types, type_name, version, error, last;
+    struct condition *enabled;
+    size_t n_enabled;
+};
+enum secret_way { SECRET_BY_HAND, SECRET_CHOSEN, SECRET_TOLD, SECRET_HANDSHAKE };
+enum rotate_way { ROTATE_BY_HAND, ROTATE_CALL, ROTATE_SECOND_ENDPOINT };
+struct event_names { /* what a table's events are called when an endpoint is asked for them */
+    const char *table; /* or "events" */
+    const char **types;
+};
+struct type_flag { /* providers that have a switch for each type */
+    const char *type, *field;
+};
 struct webhook_rule {
-    bool present;
-    const char *by_hand; /* what to tell a user, or NULL */
-    const char *rotate;
+    bool present, managed; /* managed: there are calls */
+    bool per_type;         /* an endpoint carries one event type */
+    struct template *clicks; /* what a person does instead */
+    size_t n_clicks;
+    const char *by_hand;   /* the same as one text, or NULL */
+    const char *secret_at; /* where a person finds the secret, or NULL */
+    const char *scope;     /* the permission that the calls need, or NULL */
+    const char *all;       /* the name that stands for all events, or NULL */
+    uint32_t cap;          /* most endpoints, 0: not known */
+    struct template version; /* what endpoints are pinned to; n_parts 0: nothing */
+    enum secret_way secret;
+    enum rotate_way rotate;
+    struct event_names *names;
+    size_t n_names;
+    struct type_flag *flags;
+    size_t n_flags;
+    struct error_rule *errors; /* before the api's */
+    size_t n_errors;
+    struct endpoint_rule read;
+    struct manage_call list, create, update, remove, reveal, roll, deliveries;
+    struct manage_call confirm, enable; /* after a create; for one that was disabled */
 };
 
 struct manifest {

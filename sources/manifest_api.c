@@ -103,12 +103,15 @@ void manifest_read_since(struct reader *rd, const struct yaml_node *n, const cha
 
 static void read_auth(struct reader *rd, const struct yaml_node *n, struct api_rule *api)
 {
-    static const char *const keys[] = {"bearer", "header", "value", NULL};
+    static const char *const keys[] = {"bearer", "basic", "header", "value", NULL};
     if (!read_map(rd, n, keys))
         return;
-    const struct yaml_node *bearer = yaml_get(n, "bearer"), *header = yaml_get(n, "header"), *value = yaml_get(n, "value");
-    if (bearer ? header || value : !header || !value)
-        report_at(rd->report, n, "must be {bearer: config.…} or {header: name, value: config.…}");
+    const struct yaml_node *bearer = yaml_get(n, "bearer"), *header = yaml_get(n, "header"), *value = yaml_get(n, "value"),
+                           *basic = yaml_get(n, "basic");
+    if (bearer || basic ? header || value || (bearer && basic) : !header || !value)
+        report_at(rd->report, n,
+                  "must be {bearer: config.…}, {basic: \"{config.…}:{config.…}\"} or {header: name, value: config.…}");
+    (void)read_path_or_template(rd, basic, &api->basic);
     (void)read_path_or_template(rd, bearer, &api->bearer);
     read_text(rd, header, &api->auth_header);
     (void)read_path_or_template(rd, value, &api->auth_value);
@@ -137,14 +140,14 @@ static void read_rate(struct reader *rd, const struct yaml_node *n, struct api_r
 static void read_error(struct reader *rd, const struct yaml_node *n, struct error_rule *e)
 {
     static const char *const keys[] = {"status", "when", "cause", "say", "retry", NULL};
-    static const char *const causes[] = {"auth", "scope", "busy", "limit", "gone", "version", "other", NULL};
-    unsigned cause = 6;
+    static const char *const causes[] = {"auth", "scope", "busy", "limit", "gone", "version", "cap", "other", NULL};
+    unsigned cause = 7;
     if (!read_map(rd, n, keys))
         return;
     if (!yaml_get(n, "status") && !yaml_get(n, "when"))
         report_at(rd->report, n, "must say which answers it speaks of: `status`, `when` or both");
     if (!yaml_get(n, "cause"))
-        report_at(rd->report, n, "no `cause`; one of auth, scope, busy, limit, gone, version, other");
+        report_at(rd->report, n, "no `cause`; one of auth, scope, busy, limit, gone, version, cap, other");
     read_u32(rd, yaml_get(n, "status"), 200, 599, &e->status);
     rd->roots = ROOT(BODY) | ROOT(HEADER);
     read_conditions(rd, yaml_get(n, "when"), &e->when, &e->n_when);
@@ -156,7 +159,7 @@ static void read_error(struct reader *rd, const struct yaml_node *n, struct erro
     read_bool(rd, yaml_get(n, "retry"), &e->retry);
 }
 
-static void read_errors(struct reader *rd, const struct yaml_node *n, struct api_rule *api)
+void manifest_read_errors(struct reader *rd, const struct yaml_node *n, struct error_rule **ret, size_t *ret_n)
 {
     if (!n)
         return;
@@ -165,10 +168,10 @@ static void read_errors(struct reader *rd, const struct yaml_node *n, struct api
         return;
     }
     struct reader own = *rd;
-    api->errors = arena_alloc(rd->arena, (yaml_count(n) + 1) * sizeof(*api->errors));
+    *ret = arena_alloc(rd->arena, (yaml_count(n) + 1) * sizeof(**ret));
     for (size_t i = 0; i < yaml_count(n); i++)
-        read_error(&own, yaml_item(n, i), &api->errors[i]);
-    api->n_errors = yaml_count(n);
+        read_error(&own, yaml_item(n, i), &(*ret)[i]);
+    *ret_n = yaml_count(n);
 }
 
 static void check_base(struct reader *rd, const struct yaml_node *n, const struct template *base)
@@ -201,7 +204,7 @@ void manifest_read_api(struct reader *rd, const struct yaml_node *n)
     read_order(rd, yaml_get(n, "order"), &api->order_field, &api->order_desc);
     manifest_read_since(rd, yaml_get(n, "since"), api->order_desc ? api->order_field : NULL, &api->since);
     read_rate(rd, yaml_get(n, "rate"), api);
-    read_errors(rd, yaml_get(n, "errors"), api);
+    manifest_read_errors(rd, yaml_get(n, "errors"), &api->errors, &api->n_errors);
     read_duration(rd, yaml_get(n, "lag"), &api->lag_us);
 }
 

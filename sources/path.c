@@ -6,7 +6,8 @@
 const char *const path_root_names[] = {"body",      "form", "header", "query",  "method", "url",  "config", "secret",
                                        "signature", "time", "event",  "object", "record", "item", NULL};
 /* What may stand alone in a call's template. */
-static const char *const words[] = {"types", "id", "since", "until", "next", "source", "delivery", "table.scope", NULL};
+static const char *const words[] = {"types", "type",     "id",          "since", "until",    "next",
+                                    "source", "delivery", "table.scope", "user",  "password", NULL};
 
 /* Roots whose first step is a name of its own: header.X, config.x. */
 static bool root_named(enum path_root root)

@@ -4,7 +4,9 @@
  *              Roots: body form header query method url config secret signature time event object record
  *              item, and the name of a parent table. A path ending in [] stands for each element.
  *              `a or b`: b where a is absent.
- *   template   "{time}.{body}"   "{header.webhook-id}"   filters after | (sha256 sha1 hex base64 crc32 sorted percent),
+ *   template   "{time}.{body}"   "{header.webhook-id}"   filters after | (sha256 sha1 hex base64 crc32 sorted percent, last:
+ * what is
+ *              behind the last slash),
  *              ? after a path: absent is empty. {{ and }} are literal braces. In answers to handshakes also
  *              {a + b|sha256|hex}, {query.x|hmac-sha256 secret|hex}, {query.x|hmac-sha1 config.key sha1|hex}.
  *   condition  path: value | [values] | glob with * | present | absent | a path on the right (config.live)
@@ -20,7 +22,7 @@
 enum path_root {
     ROOT_BODY, ROOT_FORM, ROOT_HEADER, ROOT_QUERY, ROOT_METHOD, ROOT_URL, ROOT_CONFIG, ROOT_SECRET,
     ROOT_SIGNATURE, ROOT_TIME, ROOT_EVENT, ROOT_OBJECT, ROOT_RECORD, ROOT_ITEM, ROOT_PARENT,
-    ROOT_WORD /* a bare word in templates of calls: {url} {types} {id} {since} {until} {next} {source} {table.scope} */
+    ROOT_WORD /* a bare word in templates of calls: {types} {id} {since} {source} {table.scope} … */
 };
 
 struct path_step {
@@ -86,7 +88,7 @@ struct template_part {
     struct template_key *key; /* of the HMAC among the filters, or NULL */
 };
 enum template_filter {
-    FILTER_NONE, FILTER_SHA256, FILTER_HEX, FILTER_CRC32, FILTER_SORTED, FILTER_PERCENT, FILTER_SHA1, FILTER_BASE64,
+    FILTER_NONE, FILTER_SHA256, FILTER_HEX, FILTER_CRC32, FILTER_SORTED, FILTER_PERCENT, FILTER_SHA1, FILTER_BASE64, FILTER_LAST,
     FILTER_HMAC_SHA256, FILTER_HMAC_SHA1, FILTER_HMAC_SHA512
 };
 struct template_key { /* hmac-sha1 config.private_key sha1 */

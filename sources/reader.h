@@ -18,7 +18,7 @@
 #define ROOTS_ANSWER (ROOT(BODY) | ROOT(HEADER) | ROOT(RECORD))
 #define ROOTS_ADVICE (ROOT(BODY) | ROOT(HEADER) | ROOT(CONFIG) | ROOT(WORD))
 #define ROOTS_CALL (ROOT(CONFIG) | ROOT(PARENT) | ROOT(WORD))
-#define ROOTS_MANAGE (ROOT(CONFIG) | ROOT(WORD) | ROOT(URL) | ROOT(SECRET) | ROOT(BODY) | ROOT(HEADER))
+#define ROOTS_MANAGE (ROOT(CONFIG) | ROOT(WORD) | ROOT(URL) | ROOT(SECRET)) /* what a call on webhooks may say */
 
 struct reader {
     struct arena *arena;
@@ -66,6 +66,7 @@ void manifest_read_handshakes(struct reader *rd, const struct yaml_node *n); /* 
 void manifest_read_answer(struct reader *rd, const struct yaml_node *n);    /* manifest_answer.c */
 void manifest_read_event(struct reader *rd, const struct yaml_node *n);     /* manifest_event.c */
 void manifest_read_api(struct reader *rd, const struct yaml_node *n);       /* manifest_api.c */
+void manifest_read_errors(struct reader *rd, const struct yaml_node *n, struct error_rule **ret, size_t *ret_n);
 void manifest_read_feed(struct reader *rd, const struct yaml_node *n);
 void manifest_read_page(struct reader *rd, const struct yaml_node *n, struct page_rule *page); /* *page: what is inherited */
 /* `order`: the field of a descending order, or NULL: what `stop` goes by. */
@@ -76,3 +77,6 @@ void manifest_read_columns(struct reader *rd, const struct yaml_node *n, struct 
 void manifest_read_lacks(struct reader *rd, const struct yaml_node *n, struct table_rule *t);
 void manifest_read_rank(struct reader *rd, const struct yaml_node *n, struct table_rule *t);
 void manifest_read_webhook(struct reader *rd, const struct yaml_node *n);   /* manifest_webhook.c */
+/* `more`: the keys that this call may have beside method, query, headers, form and json; NULL-ended. */
+/* manifest_call.c */
+void manifest_read_call(struct reader *rd, const struct yaml_node *n, const char *const *more, struct manage_call *ret);

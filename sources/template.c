@@ -8,7 +8,7 @@
 
 /* In the order of enum template_filter. */
 static const char *const filter_names[] = {"sha256", "hex",         "crc32",     "sorted",      "percent", "sha1",
-                                           "base64", "hmac-sha256", "hmac-sha1", "hmac-sha512", NULL};
+                                           "base64", "last",        "hmac-sha256", "hmac-sha1", "hmac-sha512", NULL};
 
 /* ---- reading ---- */
 
@@ -48,7 +48,7 @@ static uint8_t find_filter(struct template_reader *t, struct span name)
             return (uint8_t)(i + 1);
     const char *near = nearest_word(name, filter_names);
     report_at(t->report, t->at,
-              "no such filter '%.*s'%s%s%s; there are sha256, sha1, hex, base64, crc32, sorted, percent, hmac-sha256, "
+              "no such filter '%.*s'%s%s%s; there are sha256, sha1, hex, base64, crc32, sorted, percent, last, hmac-sha256, "
               "hmac-sha1, hmac-sha512",
               SPAN_ARG(name), near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
     return FILTER_NONE;
@@ -330,6 +330,11 @@ static bool apply_filter(const struct template_part *part, uint8_t filter, const
     case FILTER_BASE64:
         base64_encode(out, in);
         return true;
+    case FILTER_LAST: {
+        const char *slash = in.n ? memrchr(in.p, '/', in.n) : NULL;
+        buf_adds(out, slash ? span_skip(in, (size_t)(slash - in.p) + 1) : in);
+        return true;
+    }
     case FILTER_CRC32:
         buf_addf(out, "%lu", (unsigned long)crc32_of(in));
         return true;

@@ -1,7 +1,7 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -64,6 +64,13 @@ static const char *const steps[SCHEMA_VERSION] = {
     "CREATE INDEX objects_unpublished ON objects(source) WHERE published IN (0, 2);"
     "CREATE INDEX objects_retired ON objects(source) WHERE published = 3;"
     "PRAGMA user_version = 4;",
+    /* endpoints at providers, and what a rotation has done so far */
+    "CREATE TABLE endpoints(source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, url TEXT NOT NULL, secret TEXT NOT NULL,"
+    "  at_us INTEGER NOT NULL, PRIMARY KEY(source, id, type)) WITHOUT ROWID;"
+    "CREATE TABLE rotations(source TEXT NOT NULL PRIMARY KEY, phase TEXT NOT NULL, old_secret TEXT NOT NULL,"
+    "  new_secret TEXT NOT NULL, old_endpoint TEXT NOT NULL, new_endpoint TEXT NOT NULL, began_us INTEGER NOT NULL,"
+    "  moved_us INTEGER NOT NULL) WITHOUT ROWID;"
+    "PRAGMA user_version = 5;",
 };
 
 static bool make_schema(struct state *s, struct err *err)

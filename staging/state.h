@@ -2,7 +2,9 @@
  * dead letters, the books, secrets' metadata, runs. Everything in it that describes the journal is either a cache of
  * what the journal holds, or committed in the same transaction as the position it belongs to.
  *
- * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, runs, watermarks.
+ * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, endpoints,
+ * rotations,
+ * runs, watermarks.
  * Calls that change several rows are one transaction; within a transaction that the caller began (db_begin on s->db) they
  * join it.
  * Threads: one struct state a thread (own connection). Life: state_open -> … -> state_close. */
@@ -82,6 +84,30 @@ bool state_secret_seen(struct state *s, struct span source, struct span id, uint
                        struct err *err);
 bool state_secret_each(struct state *s, struct span source, bool (*each)(void *ctx, const struct secret_seen *seen), void *ctx,
                        struct err *err);
+
+/* ---- endpoints at providers ---- */
+struct endpoint_record {
+    struct span source, id, type; /* type "": the endpoint carries many */
+    struct span url, secret;      /* the secret's id */
+    uint64_t at_us;               /* when it was registered */
+};
+bool state_endpoint_put(struct state *s, const struct endpoint_record *e, struct err *err);
+/* All of the source's are signed with another secret. */
+bool state_endpoint_secret(struct state *s, struct span source, struct span secret, struct err *err);
+bool state_endpoint_drop(struct state *s, struct span source, struct span id, struct err *err);
+bool state_endpoint_each(struct state *s, struct span source, void (*each)(void *ctx, const struct endpoint_record *e), void *ctx,
+                         struct err *err);
+
+/* ---- rotations of secrets: one a source, from its begin until the old secret is retired (webhooks/rotate.h) ---- */
+struct rotation_record {
+    char phase[16]; /* "": there is none */
+    char old_secret[SECRET_ID_MAX], new_secret[SECRET_ID_MAX]; /* ids */
+    char old_endpoint[256], new_endpoint[256];
+    uint64_t began_us, moved_us;
+};
+/* phase "": drops it */
+bool state_rotation_put(struct state *s, struct span source, const struct rotation_record *r, struct err *err);
+bool state_rotation_get(struct state *s, struct span source, struct rotation_record *ret, struct err *err);
 
 /* ---- runs of the puller ---- */
 struct run_record {

@@ -88,7 +88,7 @@ def manifest_mistakes():
 
 def vectors_by_command():
     with instance() as s:
-        for name in ("stripe", "github", "shopify", "slack", "standard-webhooks", "svix"):
+        for name in sorted(f[:-5] for f in os.listdir(os.path.join(ROOT, "tests", "vectors")) if f.endswith(".json") and f != "handshakes.json"):
             path = os.path.join(ROOT, "tests", "vectors", name + ".json")
             total = len(json.load(open(path)))
             out = s.run("verify", name, "--vectors", path)[0]

@@ -107,6 +107,12 @@ static const struct {
 } vector_files[] = {
     {"stripe", "stripe", 21}, {"github", "github", 23},   {"standard-webhooks", "standard-webhooks", 32},
     {"svix", "svix", 40},     {"shopify", "shopify", 17}, {"slack", "slack", 24},
+    {"adyen", "adyen", 18}, {"asana", "asana", 17}, {"bigcommerce", "bigcommerce", 8}, {"bitbucket", "bitbucket", 15},
+    {"calendly", "calendly", 18}, {"chargebee", "chargebee", 7}, {"discord", "discord", 9}, {"docusign", "docusign", 8},
+    {"gitlab", "gitlab", 11}, {"jira", "jira", 12}, {"klaviyo", "klaviyo", 20}, {"linear", "linear", 6},
+    {"meta", "meta", 18}, {"okta", "okta", 8}, {"paddle", "paddle", 22}, {"pagerduty", "pagerduty", 16},
+    {"posthog", "posthog", 8}, {"square", "square", 16}, {"trello", "trello", 12}, {"typeform", "typeform", 14},
+    {"woocommerce", "woocommerce", 18}, {"zendesk", "zendesk", 18},
 };
 
 START_TEST(vectors)

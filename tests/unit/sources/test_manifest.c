@@ -90,7 +90,7 @@ START_TEST(head_fields_and_answers)
     ck_assert_uint_eq(m->n_handshakes, 1);
     ck_assert(!m->handshakes[0].verified && m->handshakes[0].status == 202 && m->handshakes[0].n_when == 1);
     ck_assert_str_eq(m->webhook.by_hand, "go to {url}");
-    ck_assert_str_eq(m->webhook.rotate, "by_hand");
+    ck_assert_int_eq(m->webhook.rotate, ROTATE_BY_HAND);
     manifest_free(&m);
     ck_assert_ptr_null(m);
 }
