@@ -7,7 +7,8 @@ const struct command commands[] = {
      "  --dir DIR    the folder to write into (default: here)",
      LOCAL_ONLY, NULL, cmd_init},
     {"serve", NULL, "", "the endpoint, the sinks, the scheduled pulls and merges",
-     "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.",
+     "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.\n"
+     "  SIGHUP, or a change of the configuration's files, reloads it: sources come, change and go without a refused request.",
      NEEDS_CONFIG | LOCAL_ONLY, NULL, cmd_serve},
     {"backfill", NULL, "SOURCE [TABLE…]", "pull history from the provider's list APIs; resumable",
      "  --full           ignore watermarks and read everything again\n"

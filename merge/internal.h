@@ -7,6 +7,7 @@
 
 struct merger {
     const struct config *config;
+    const struct config *adopted; /* the same, held; NULL: the one it was made with */
     struct store *store;
     const struct io *io;
     const char *data_dir;
@@ -28,6 +29,7 @@ struct merger {
     pthread_mutex_t mutex;
     pthread_cond_t changed;     /* on the monotonic clock */
     bool woken;
+    const struct config *next;  /* held: from the next pass on; NULL: none */
     char words[720];
     uint64_t since_us;          /* 0: healthy */
 };

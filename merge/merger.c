@@ -84,12 +84,48 @@ void merger_free(struct merger **at)
     if (m->target)
         m->target->ops->close(&m->target);
     lock_release(&m->lock);
+    if (m->next)
+        config_drop(&m->next);
+    if (m->adopted)
+        config_drop(&m->adopted);
     buf_release(&m->keys);
     buf_release(&m->bad);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->mutex);
     free(m);
     *at = NULL;
+}
+
+bool merger_follow(struct merger *m, const struct config *c, struct err *err)
+{
+    if (!check_names(c, err))
+        return false;
+    pthread_mutex_lock(&m->mutex);
+    const struct config *before = m->next;
+    m->next = config_hold(c);
+    m->woken = true;
+    pthread_cond_signal(&m->changed);
+    pthread_mutex_unlock(&m->mutex);
+    if (before)
+        config_drop(&before);
+    return true;
+}
+
+/* What the target knows of tables is of the old configuration, so it is opened anew. */
+static bool adopt(struct merger *m, struct err *err)
+{
+    pthread_mutex_lock(&m->mutex);
+    const struct config *next = m->next;
+    m->next = NULL;
+    pthread_mutex_unlock(&m->mutex);
+    if (next) {
+        if (m->target)
+            m->target->ops->close(&m->target);
+        if (m->adopted)
+            config_drop(&m->adopted);
+        m->config = m->adopted = next;
+    }
+    return m->target || target_open_sqlite(m->config->merge_db, &m->target, err);
 }
 
 void merger_wake(struct merger *m)
@@ -215,7 +251,7 @@ void merger_run(struct merger *m)
     uint64_t backoff = BACKOFF_US_MIN, full_at = 0;
     while (!atomic_load(&m->stop)) {
         struct err err = {0};
-        bool ok = one_pass(m, &full_at, &err);
+        bool ok = adopt(m, &err) && one_pass(m, &full_at, &err);
         if (ok) {
             note_trouble(m, NULL);
             backoff = BACKOFF_US_MIN;

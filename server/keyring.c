@@ -72,9 +72,10 @@ static void fresh_free(struct fresh *f)
 }
 
 /* Those of the ring before that are not configured any more and still count; borrowed from it. */
-static size_t still_good(struct server *s, const struct fresh *f, const struct keyring *older, struct verify_secret *ret)
+static size_t still_good(struct server *s, uint64_t grace_us, const struct fresh *f, const struct keyring *older,
+                         struct verify_secret *ret)
 {
-    uint64_t now = s->io->world->now_us(s->io), until = now + s->config->secret_grace_us;
+    uint64_t now = s->io->world->now_us(s->io), until = now + grace_us;
     size_t n = 0;
     for (size_t i = 0; older && i < verifier_secrets(older->verifier); i++) {
         struct verify_secret one = {.text = verifier_secret_text(older->verifier, i)};
@@ -89,9 +90,11 @@ static size_t still_good(struct server *s, const struct fresh *f, const struct k
 }
 
 /* The configured secrets, the delivered ones, and of the ring before what still counts. */
-static bool make_verifier(struct server *s, const struct source_config *config, const struct keyring *older,
-                          struct keyring *ring, struct buf *warnings, struct err *err)
+static bool make_verifier(struct server *s, const struct door_source *d, const struct keyring *older, struct keyring *ring,
+                          struct buf *warnings, struct err *err)
 {
+    const struct source_config *config = d->config;
+    uint64_t grace_us = d->whole->secret_grace_us;
     struct source_config whole = *config;
     struct err why = {0};
     char **paths = NULL;
@@ -112,7 +115,7 @@ static bool make_verifier(struct server *s, const struct source_config *config, 
     struct fresh fresh;
     fresh_read(&fresh, &whole, config->n_secrets);
     ring->fresh = mem_dup(buf_z(&fresh.ids));
-    bool ok = verifier_new(&whole, kept, still_good(s, &fresh, older, kept), &ring->verifier, warnings, err);
+    bool ok = verifier_new(&whole, kept, still_good(s, grace_us, &fresh, older, kept), &ring->verifier, warnings, err);
     fresh_free(&fresh);
     free(kept);
     free(whole.secrets);
@@ -130,11 +133,11 @@ static uint64_t last_used(const struct keyring *older, const char *id)
     return latest;
 }
 
-static struct keyring *make_ring(struct server *s, const struct source_config *config, struct keyring *older,
-                                 struct buf *warnings, struct err *err)
+static struct keyring *make_ring(struct server *s, const struct door_source *d, struct keyring *older, struct buf *warnings,
+                                 struct err *err)
 {
     struct keyring *ring = mem_alloc(sizeof *ring);
-    if (!make_verifier(s, config, older, ring, warnings, err)) {
+    if (!make_verifier(s, d, older, ring, warnings, err)) {
         free(ring->fresh);
         free(ring);
         return NULL;
@@ -160,12 +163,13 @@ static void ring_free(struct keyring *ring)
     free(ring);
 }
 
-bool keyring_open(struct server *s, struct door_source *d, struct err *err)
+bool keyring_open(struct server *s, struct door_source *d, struct keyring *older, struct err *err)
 {
     const char *name = d->config->name;
-    struct keyring *ring = make_ring(s, d->config, NULL, &s->warnings, err);
+    struct keyring *ring = make_ring(s, d, older, &s->warnings, err);
     if (!ring)
         return false;
+    ring->older = NULL; /* it is of another door */
     atomic_store(&d->ring, ring);
     if (verifier_can_judge(ring->verifier, s->io->world->now_us(s->io)))
         return true;
@@ -201,15 +205,14 @@ bool keyring_can_judge(const struct door_source *d, uint64_t now_us)
 
 /* ---- a file has another secret ---- */
 
-static void tell_refresh(const struct server *s, const struct door_source *d, const struct fresh *f,
-                         const struct keyring *ring)
+static void tell_refresh(const struct door_source *d, const struct fresh *f, const struct keyring *ring)
 {
     if (!f->whole)
         log_warn("a secret's file cannot be read: what it held before goes on verifying", "source=%s error=\"%s\"",
                  d->config->name, f->why.msg);
     else
         log_info("replaced secrets are in use", "source=%s secrets=\"%s\" held=%zu grace_s=%llu", d->config->name, ring->fresh,
-                 verifier_secrets(ring->verifier), (unsigned long long)(s->config->secret_grace_us / 1000000));
+                 verifier_secrets(ring->verifier), (unsigned long long)(d->whole->secret_grace_us / 1000000));
 }
 
 static void refresh_locked(struct server *s, struct door_source *d, struct fresh *f)
@@ -218,13 +221,13 @@ static void refresh_locked(struct server *s, struct door_source *d, struct fresh
     struct keyring *old = atomic_load(&d->ring);
     if (strcmp(buf_z(&f->ids), old->fresh) == 0)
         return;
-    struct keyring *ring = make_ring(s, d->config, old, NULL, &err);
+    struct keyring *ring = make_ring(s, d, old, NULL, &err);
     if (!ring) {
         log_warn("replaced secrets are not taken up; those before stay", "source=%s error=\"%s\"", d->config->name, err.msg);
         return;
     }
     atomic_store(&d->ring, ring);
-    tell_refresh(s, d, f, ring);
+    tell_refresh(d, f, ring);
 }
 
 void keyring_refresh(struct server *s, struct door_source *d)
@@ -292,7 +295,7 @@ static enum delivery deliver(struct server *s, struct door_source *d, struct spa
         return DELIVERY_UNFIT;
     if (!keep(s, d, secret, id, err))
         return DELIVERY_FAILED;
-    struct keyring *ring = make_ring(s, d->config, old, NULL, err);
+    struct keyring *ring = make_ring(s, d, old, NULL, err);
     if (!ring)
         return DELIVERY_FAILED;
     atomic_store(&d->ring, ring);
@@ -304,7 +307,8 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
 {
     secret_id(secret, id);
     pthread_mutex_lock(&s->deliver_lock);
-    enum delivery done = deliver(s, d, secret, verified, id, err);
+    struct door_source *now = door_find(door_now(s), span_of(d->config->name)); /* the door may be another one by now */
+    enum delivery done = now && keyring_of(now) ? deliver(s, now, secret, verified, id, err) : DELIVERY_REFUSED;
     pthread_mutex_unlock(&s->deliver_lock);
     return done;
 }

@@ -112,6 +112,15 @@ static void on_refused(void *ctx, struct http_exchange *x, unsigned status, bool
     answer_refusal(r);
 }
 
+static void tell_request(const struct request *r)
+{
+    char client[ADDRESS_TEXT_MAX];
+    address_text(&r->client, client);
+    log_debug("request", "source=%s outcome=%s client=%s us=%llu", r->source ? r->source->config->name : "-",
+              outcome_name(r->outcome), client,
+              (unsigned long long)(r->server->io->world->monotonic_us(r->server->io) - r->x->began_us));
+}
+
 static void on_over(void *ctx, struct http_exchange *x)
 {
     struct server *s = ctx;
@@ -119,6 +128,10 @@ static void on_over(void *ctx, struct http_exchange *x)
     request_finish(r, OUT_ABORTED); /* unless it has an outcome already */
     if (r->client_counted)
         peers_leave(s->clients, &r->client);
+    if (log_wants(LOG_DEBUG))
+        tell_request(r);
+    if (r->door)
+        door_leave(r->door);
     if (r->answered)
         histogram_observe(&s->request_times, s->io->world->monotonic_us(s->io) - x->began_us);
 }

@@ -18,6 +18,7 @@ struct staged_source { /* a configured source and its transform */
     const struct source_config *config;
     struct transform *transform; /* NULL: the source is not configured */
     char fingerprint[17];
+    const struct config *owner; /* held; NULL: borrowed */
 };
 struct output {
     uint64_t hash;
