@@ -335,7 +335,10 @@ bool server_rejected(const struct server *cs, struct span source, size_t max, st
     return d && buf_ok(out);
 }
 
-void server_warnings(const struct server *s, struct buf *out)
+void server_warnings(const struct server *cs, struct buf *out)
 {
+    struct server *s = (struct server *)(uintptr_t)cs;
+    pthread_mutex_lock(&s->deliver_lock);
     buf_adds(out, buf_span(&s->warnings));
+    pthread_mutex_unlock(&s->deliver_lock);
 }
