@@ -269,7 +269,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     const char *none[1];
     if (!command_options(a, io, "serve", NULL, none, 0, 0, &n))
         return EXIT_USAGE;
-    log_open((enum log_level)in->config->log_level, in->config->log_json);
+    reload_log(in->config);
     sigset_t signals;
     thread_hold_signals(&signals); /* the parts' threads take none, libraries' inherit this mask */
     sigaddset(&signals, SIGHUP);

@@ -27,6 +27,12 @@ struct reload {
     pthread_t watcher;
 };
 
+void reload_log(const struct config *c)
+{
+    static const enum log_level levels[] = {LOG_INFO, LOG_DEBUG, LOG_WARN, LOG_ERROR}; /* as the key's words */
+    log_open(levels[c->log_level < 4 ? c->log_level : 0], c->log_json);
+}
+
 /* ---- what is in force ---- */
 
 const struct config *reload_hold(struct reload *r)
@@ -194,7 +200,7 @@ static bool reload_one(struct reload *r, bool quiet, struct reload_result *ret, 
         ok = hand_over(r->live, next, err);
         if (ok) {
             r->taken = stamp(next);
-            log_open((enum log_level)next->log_level, next->log_json);
+            reload_log(next);
             put(r, next);
             tell(r, next, ret);
             next = NULL;

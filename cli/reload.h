@@ -15,6 +15,9 @@ void reload_free(struct reload **r);
 bool reload_start(struct reload *r, struct live *live, struct err *err);
 void reload_stop(struct reload *r);
 
+/* Lets the log be as the configuration says. */
+void reload_log(const struct config *c);
+
 /* The configuration of now: until config_drop. */
 const struct config *reload_hold(struct reload *r);
 

@@ -119,7 +119,7 @@ struct config {
     size_t n_proxies;
     const char *tls_cert, *tls_key; /* absolute paths; both NULL: the listener speaks HTTP */
     bool log_json;
-    unsigned log_level;            /* enum log_level */
+    unsigned log_level;            /* its place among info debug warn error */
     const char **idle_keys; /* keys in the file that nothing in this version acts on; config_warnings tells of them */
     size_t n_idle_keys;
 };

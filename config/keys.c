@@ -125,7 +125,7 @@ const struct key_row config_keys[] = {
      "the certificate and those between it and the root, PEM; with it the listener speaks TLS 1.2 and 1.3 only. Replaced files "
      "are taken up within ten seconds, open connections go on", false},
     {"tls.key", KEY_PATH, AT(tls_key), "", 0, 0, NULL, "its private key, PEM without a password; mode 0600", false},
-    {"log.level", KEY_WORD, AT(log_level), "info", 0, 0, "debug info warn error",
+    {"log.level", KEY_WORD, AT(log_level), "info", 0, 0, "info debug warn error",
      "the least that is told; `debug` has one line for each request", false},
     {"log.format", KEY_WORD, AT(log_json), "logfmt", 0, 0, "logfmt json", "the form of log lines on stderr", false},
     {NULL, 0, 0, 0, NULL, 0, 0, NULL, NULL, false},
