@@ -3,8 +3,10 @@
 #include "cli/reload.h"
 #include "core/log.h"
 #include "core/thread.h"
+#include "staging/controls.h"
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,6 +33,8 @@ struct schedule {
     struct due *list;
     size_t n;
     uint64_t looked_us; /* at credentials */
+    struct state state; /* where orders stand */
+    bool state_open;
 };
 
 /* ---- what is due ---- */
@@ -158,6 +162,58 @@ static void pull(struct schedule *s, const struct source_config *source, const c
                  (unsigned long long)r.rows);
 }
 
+/* ---- what operators ordered ---- */
+
+static bool open_state(struct schedule *s)
+{
+    static struct log_limit limit;
+    struct err err = {0};
+    s->state_open = s->state_open || state_open(&s->state, s->now->data_dir, false, &err);
+    if (!s->state_open)
+        log_limited(&limit, LOG_WARN, "orders for tables cannot be read; nothing is pulled", "error=\"%s\"", err.msg);
+    return s->state_open;
+}
+
+static bool read_orders(struct schedule *s, const char *source, const char *table, struct table_control *ret)
+{
+    struct err err = {0};
+    return open_state(s) && controls_read(&s->state, span_of(source), span_of(table), ret, &err);
+}
+
+struct ordered { /* the first table whose pull was ordered */
+    struct schedule *s;
+    const struct source_config *source;
+    char table[256];
+    uint64_t pull_us;
+};
+
+static bool find_ordered(void *ctx, struct span source, struct span table, const struct table_control *c)
+{
+    struct ordered *o = ctx;
+    const struct source_config *s = c->pull_us && !c->paused ? config_source(o->s->now, source) : NULL;
+    if (!s || !source_has_table(s, table))
+        return true;
+    o->source = s;
+    o->pull_us = c->pull_us;
+    snprintf(o->table, sizeof o->table, "%.*s", SPAN_ARG(table));
+    return false;
+}
+
+/* One a look: what is stopped by the server's end stands until the next start. */
+static void obey(struct schedule *s)
+{
+    struct ordered o = {.s = s};
+    struct err err = {0};
+    if (s->stop || !open_state(s) || !controls_each(&s->state, find_ordered, &o, &err) || !o.source)
+        return;
+    struct due *d = due_of(s, o.source->name, o.table);
+    d->there = true;
+    pull(s, o.source, o.table, d);
+    d->last_us = s->io->world->now_us(s->io);
+    if (!s->stop)
+        (void)controls_pulled(&s->state, span_of(o.source->name), span_of(o.table), o.pull_us, &err);
+}
+
 static void look(struct schedule *s)
 {
     follow(s);
@@ -168,12 +224,15 @@ static void look(struct schedule *s)
             const struct table_config *table = &source->tables[k];
             struct due *d = due_of(s, source->name, table->name);
             uint64_t now = s->io->world->now_us(s->io);
-            if (!table->every_us || (d->last_us && now < d->last_us + table->every_us) || s->stop)
+            struct table_control c = {0};
+            if (!table->every_us || (d->last_us && now < d->last_us + table->every_us) || s->stop ||
+                !read_orders(s, source->name, table->name, &c) || c.paused || c.pull_us)
                 continue;
             pull(s, source, table->name, d);
             d->last_us = s->io->world->now_us(s->io);
         }
     }
+    obey(s);
 }
 
 static void *run(void *arg)
@@ -218,6 +277,8 @@ void schedule_free(struct schedule **at)
         due_free(&s->list[i]);
     if (s->now)
         config_drop(&s->now);
+    if (s->state_open)
+        state_close(&s->state);
     free(s->list);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -2,6 +2,7 @@
 #pragma once
 #include "merge/lock.h"
 #include "merge/merge.h"
+#include "staging/controls.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -16,11 +17,14 @@ struct merger {
     atomic_bool stop;
     bool (*gives_way)(void *ctx); /* NULL: never */
     void *gives_way_ctx;
+    struct state orders;        /* where operators' orders stand (staging/controls.h); opened when first looked at */
+    bool orders_open;
     /* one pass */
     struct buf keys;            /* objects to merge, NUL-terminated texts */
     struct buf bad;             /* objects that failed in this pass, the same */
     size_t n_keys, n_bad;
     bool recent;                /* look at the newest folders only */
+    uint64_t held, held_before; /* the paused tables of this pass and of the one before, as a sum of hashes */
     uint64_t listing_us;        /* time spent on listing */
     bool unsettled;             /* objects were merged since the books were settled, or may have been before the start */
     uint64_t settled_us;        /* when that was tried last, monotonic */

@@ -84,6 +84,8 @@ void merger_free(struct merger **at)
     if (m->target)
         m->target->ops->close(&m->target);
     lock_release(&m->lock);
+    if (m->orders_open)
+        state_close(&m->orders);
     if (m->next)
         config_drop(&m->next);
     if (m->adopted)
@@ -199,11 +201,15 @@ static bool one_pass(struct merger *m, uint64_t *full_at, struct err *err)
     struct merge_counts counts = {0};
     uint64_t now = m->io->world->monotonic_us(m->io);
     m->recent = now < *full_at;
+    m->held = 0;
     bool ok = merger_pass(m, (struct span){NULL, 0}, (struct span){NULL, 0}, &counts, err);
     if (!m->recent) {
         uint64_t pause = m->listing_us * LISTING_SHARE;
         *full_at = pause < FULL_EVERY_US_MIN ? 0 : now + (pause > FULL_EVERY_US_MAX ? FULL_EVERY_US_MAX : pause);
     }
+    if (m->held != m->held_before) /* a table that is resumed may have objects of long ago */
+        *full_at = 0;
+    m->held_before = m->held;
     m->recent = false;
     m->unsettled = m->data_dir && (m->unsettled || counts.objects);
     tell(&counts);

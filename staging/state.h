@@ -2,7 +2,8 @@
  * dead letters, the books, secrets' metadata, runs. Everything in it that describes the journal is either a cache of
  * what the journal holds, or committed in the same transaction as the position it belongs to.
  *
- * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, runs, watermarks.
+ * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, runs, watermarks,
+ * controls, audit (staging/controls.h).
  * Calls that change several rows are one transaction; within a transaction that the caller began (db_begin on s->db) they
  * join it.
  * Threads: one struct state a thread (own connection). Life: state_open -> … -> state_close. */
