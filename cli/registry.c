@@ -61,6 +61,13 @@ const struct command commands[] = {
      NEEDS_INSTANCE, NULL, cmd_table_audit},
     {"trace", NULL, "ENTRY", "where one event is now: journal, staging, table",
      "  ENTRY is the id of the response header Sluice-Entry: <node>/<lane>/<seq>.", NEEDS_INSTANCE, NULL, cmd_trace},
+    {"deliveries", NULL, "SOURCE", "the last deliveries of a source, newest first: what became of each, size, time taken",
+     "  -n N             how many (default 20)\n"
+     "  --outcome WORD   accepted, duplicate, handshake, bad_signature, …, or rejected for all that were refused\n"
+     "  --id ID          of this event\n"
+     "  --type GLOB      of events of this type\n\n"
+     "  retention.deliveries says how many are kept. Ids and types are those of stored events.",
+     NEEDS_INSTANCE, NULL, cmd_deliveries},
     {"events", "list", "[SOURCE]", "the raw journal, newest last",
      "  -n N         how many (default 20)\n"
      "  --type GLOB  only events of this type\n"

@@ -32,6 +32,7 @@ COMMAND_FUNCTION(cmd_table_reset);
 COMMAND_FUNCTION(cmd_table_drop);
 COMMAND_FUNCTION(cmd_table_set);
 COMMAND_FUNCTION(cmd_table_audit);
+COMMAND_FUNCTION(cmd_deliveries);
 COMMAND_FUNCTION(cmd_trace);
 COMMAND_FUNCTION(cmd_verify);
 COMMAND_FUNCTION(cmd_capture);

@@ -105,6 +105,7 @@ struct config {
     uint64_t merge_every_us;
     uint64_t retain_raw_us;
     uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */
+    uint32_t deliveries_max;       /* retention.deliveries: the length of the list of the last deliveries of each source */
     uint64_t retain_runs_us;       /* retention.runs */
     uint64_t journal_max_bytes, journal_reserve_bytes, segment_bytes;
     uint64_t body_bytes_max;       /* limits.body */

@@ -84,6 +84,8 @@ const struct key_row config_keys[] = {
      "how long raw entries stay in the journal once they are staged; shorter when it is nearly full", false},
     {"retention.rejected", KEY_NUMBER, AT(rejected_max), "100", 0, 100000, NULL,
      "how many of the last rejected requests are kept for each source; at most 4 MiB of them; 0 keeps none", false},
+    {"retention.deliveries", KEY_NUMBER, AT(deliveries_max), "1000", 0, 100000, NULL,
+     "how many of the last deliveries are listed for each source (`sluice deliveries`); 0 lists none", false},
     {"retention.runs", KEY_DURATION, AT(retain_runs_us), "90d", 0, 0, NULL, "how long the history of pulls is kept", true},
     {"journal.max", KEY_SIZE, AT(journal_max_bytes), "20GiB", MIB, 0, NULL,
      "the journal's size at which deliveries are answered 503", false},

@@ -195,6 +195,10 @@ void *book_loop(void *server)
             log_limited(&limit, LOG_WARN, "the books could not be written; tried again in a second", "error=\"%s\"", err.msg);
         server_refresh_secrets(s);
         door_tidy(s);
+        static struct log_limit deliveries_limit;
+        if (!deliveries_write(s->deliveries, false, &err))
+            log_limited(&deliveries_limit, LOG_WARN, "the list of deliveries could not be written; tried again later",
+                        "error=\"%s\"", err.msg);
         static struct log_limit rejected_limit;
         if (!rejected_write(s->rejected, false, &err))
             log_limited(&rejected_limit, LOG_WARN, "the rejected requests could not be written; tried again later",

@@ -242,8 +242,10 @@ bool server_prepare(struct server *s, const struct config *c, struct door_change
     buf_clear(&s->warnings);
     struct door *door = door_make(s, c, door_now(s), err);
     bool ok = door && confirm_start(s, door, err);
-    for (size_t i = 0, n = s->counts.n; ok && i < n; i++)
+    for (size_t i = 0, n = s->counts.n; ok && i < n; i++) {
         rejected_add(s->rejected, i, s->counts.sources[i]->name, &s->warnings);
+        deliveries_add(s->deliveries, i, s->counts.sources[i]->name, &s->warnings);
+    }
     if (ok) {
         *ret = mem_alloc(sizeof **ret);
         (*ret)->door = door;

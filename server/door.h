@@ -4,6 +4,7 @@
  * door.c    the sources, replaced whole
  * judge.c   what a whole request is  answer.c    what it is told             seen.c     duplicates
  * books.c   books and marks on disk  counts.c    the counters                rejected.c what was refused, kept
+ * deliveries.c  the list of the last ones
  * keyring.c verifiers and delivered secrets      handshake.c proofs of ownership
  * forwarded.c  who is behind a proxy             confirm.c   URLs that a handshake asks for
  * await.c   answers that wait for Kafka
@@ -15,6 +16,7 @@
 #include "http/http.h"
 #include "http/peers.h"
 #include "server/counts.h"
+#include "server/deliveries.h"
 #include "server/rejected.h"
 #include "server/seen.h"
 #include "server/server.h"
@@ -101,6 +103,7 @@ struct server {
     struct histogram verify_times, request_times;
     struct seen *seen;
     struct rejected *rejected;
+    struct deliveries *deliveries;
     struct peers *clients; /* open requests by whom a proxy speaks for */
     struct tls *tls;       /* NULL: plain HTTP */
     pthread_mutex_t book_lock;
@@ -134,6 +137,8 @@ struct request {
     size_t source_index;
     enum outcome outcome;
     unsigned status; /* of a refusal */
+    unsigned told;   /* the status that was answered; 0: none yet */
+    uint64_t entry;  /* the sequence of the entry that it is, or is a copy of; 0: none */
     bool arrived, finished; /* counted */
     bool refused;    /* from its head; its body comes in to be kept with it */
     bool answered;

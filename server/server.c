@@ -53,6 +53,9 @@ static void open_rejected(struct server *s, const char *data_dir)
                               .room = s->counts.room,
                               .keep_max = s->config->rejected_max};
     s->rejected = rejected_open(&o, &s->warnings);
+    s->deliveries = deliveries_open(s->io, data_dir, s->counts.room, s->config->deliveries_max);
+    for (size_t i = 0; i < s->counts.n; i++)
+        deliveries_add(s->deliveries, i, names[i], &s->warnings);
     free(names);
 }
 
@@ -255,6 +258,9 @@ void server_stop(struct server **server)
     if (s->rejected && !rejected_write(s->rejected, true, &err))
         log_warn("the last rejected requests could not be written", "error=\"%s\"", err.msg);
     rejected_close(&s->rejected);
+    if (s->deliveries && !deliveries_write(s->deliveries, true, &err))
+        log_warn("the list of the last deliveries could not be written", "error=\"%s\"", err.msg);
+    deliveries_close(&s->deliveries);
     http_free(&s->http);
     books_close(s);
     door_close(s); /* looks at the workspaces */
@@ -322,6 +328,16 @@ bool server_secret(const struct server *cs, struct span source, size_t i, struct
     }
     door_leave(door);
     return found;
+}
+
+size_t server_deliveries(const struct server *cs, struct span source, struct delivery_mark *ret, size_t max)
+{
+    struct server *s = (struct server *)(uintptr_t)cs;
+    struct door *door = door_hold(s);
+    const struct door_source *d = door_find(door, source);
+    size_t n = d ? deliveries_newest(s->deliveries, d->slot, ret, max) : 0;
+    door_leave(door);
+    return n;
 }
 
 bool server_rejected(const struct server *cs, struct span source, size_t max, struct buf *out)

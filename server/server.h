@@ -72,6 +72,14 @@ void server_change(struct server *s, struct door_change **change, bool make);
 void server_refresh_secrets(struct server *s);
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
+/* The source's last deliveries, the newest first (server/deliveries.h). Returns how many. */
+struct delivery_mark {
+    uint64_t received_us, seq; /* seq: of its entry in lane events, or of the first copy's; 0: none */
+    uint32_t bytes, latency_us;
+    uint16_t status; /* as answered; 0: not at all */
+    enum outcome outcome;
+};
+size_t server_deliveries(const struct server *s, struct span source, struct delivery_mark *ret, size_t max);
 /* Appends the newest rejected requests that are kept of a source as a JSON list, the newest first (server/rejected.h). */
 bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out);
 /* The source's address as its provider knows it, for schemes that sign it; "" where none is configured. The caller frees it. */
