@@ -166,5 +166,9 @@ void config_pairs_free(struct scope_pair **pairs, size_t n);
 /* Appends the topic of a source's table. */
 void config_kafka_topic(struct buf *out, const char *pattern, const char *source, const char *table);
 
+/* The configuration, or one of its sources, as JSON. Of secrets it tells where they are, never what they are. */
+void config_show(struct buf *out, const struct config *c);
+void config_show_source(struct buf *out, const struct source_config *s);
+
 /* docs/configuration.md as text: the descriptor rows as a page. */
 void config_document(struct buf *out);
