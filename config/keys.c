@@ -21,11 +21,11 @@ const struct key_row config_keys[] = {
     {"public_url", KEY_URL, AT(public_url), "", 0, 0, NULL,
      "the address under which providers reach this listener; for schemes that sign the URL, and for registration", false},
     {"admin.listen", KEY_ADDRESS, AT(admin), "", 0, 0, NULL, 
-     "where GET /metrics, /livez, /readyz and the API (api.yaml) are served; none, where left out; beyond this machine only with a "
-     "token", false},
+     "where GET /metrics, /livez, /readyz and the API (api.yaml) are served; none, where left out; beyond this machine only with "
+     "a token", false},
     {"admin.token_file", KEY_SECRET, AT(admin_token), "", 0, 0, NULL,
-     "the file with the token that /metrics and the API ask for, as Authorization: Bearer; /livez and /readyz never do. Without it "
-     "there is no API. A replaced token counts within a second", false},
+     "the file with the token that /metrics and the API ask for, as Authorization: Bearer; /livez and /readyz never do. Without "
+     "it there is no API. A replaced token counts within a second", false},
     {"data_dir", KEY_PATH, AT(data_dir), "./data", 0, 0, NULL,
      "the journal and the state; one process at a time writes it", false},
     {"ack", KEY_WORD, AT(ack_kafka), "journal", 0, 0, "journal kafka",
