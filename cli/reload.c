@@ -189,8 +189,10 @@ static bool reload_one(struct reload *r, bool quiet, struct reload_result *ret, 
 {
     struct buf kept;
     const struct config *now = reload_hold(r);
-    r->taken = stamp(now);
+    uint64_t before = r->taken = stamp(now);
     struct config *next = read_files(r, err);
+    uint64_t after = next ? stamp(next) : before;
+    bool still = stamp(now) == before; /* else it is looked at again: something changed while it was read */
     bool ok = next != NULL;
     buf_init(&kept, 1 << 14);
     if (ok && !(quiet && same(now, next))) {
@@ -199,13 +201,14 @@ static bool reload_one(struct reload *r, bool quiet, struct reload_result *ret, 
         compare(now, next, ret);
         ok = hand_over(r->live, next, err);
         if (ok) {
-            r->taken = stamp(next);
+            r->taken = still ? after : 0;
             reload_log(next);
             put(r, next);
             tell(r, next, ret);
             next = NULL;
         }
     } else if (ok) {
+        r->taken = still ? before : 0;
         config_free(&next);
         put(r, config_hold(now)); /* after a mistake that was taken back, too */
     }

@@ -27,7 +27,7 @@ struct schedule {
     bool runs;
     atomic_bool stop;
     pthread_mutex_t lock;
-    const char *pulling;      /* the source that is pulled, of the configuration that is used; guarded by lock */
+    const char *pulling, *pulling_table; /* of the configuration that is used; the thread's own */
     atomic_bool stop_pull;    /* the end of that pull: with the server, or with its source */
     const struct config *now; /* held; the thread's own, as the rest */
     struct due *list;
@@ -127,7 +127,8 @@ static void on_progress(void *ctx, const struct pull_progress *p)
     struct schedule *s = ctx;
     (void)p;
     const struct config *now = reload_hold(s->live->reload);
-    if (!config_source(now, span_of(s->pulling)))
+    const struct source_config *source = config_source(now, span_of(s->pulling));
+    if (!source || !source_has_table(source, span_of(s->pulling_table)))
         s->stop_pull = true;
     config_drop(&now);
 }
@@ -149,6 +150,7 @@ static void pull(struct schedule *s, const struct source_config *source, const c
     struct err err = {0};
     struct hash128 credentials = credentials_of(source);
     s->pulling = source->name;
+    s->pulling_table = table;
     pthread_mutex_lock(&s->lock);
     s->stop_pull = s->stop;
     pthread_mutex_unlock(&s->lock);

@@ -154,7 +154,26 @@ def modes_and_fields_are_followed():
         assert audit(s)[0]["after"]["mode"] == ""
 
 
-TESTS = [a_paused_table_waits_and_loses_nothing, a_paused_table_is_not_pulled, pull_now_with_a_server_and_without,
+def an_order_to_empty_a_table_outlives_kill():
+    """At whatever moment the server dies: the table is empty afterwards, and takes what comes."""
+    for wait in (0, 0.005, 0.02, 0.08):
+        with instance() as s:
+            start(s)
+            for i in range(20):
+                assert post(s, "k%d" % i) == 200
+            eventually(lambda: rows(s) == 20)
+            order = s.popen("table", "drop", "demo", "events", "--yes")
+            eventually(lambda: order.poll() is not None or audit(s))
+            time.sleep(wait)
+            s.kill()
+            order.wait(30)
+            start(s)
+            eventually(lambda: rows(s) == 0)
+            assert post(s, "later") == 200
+            eventually(lambda: rows(s) == 1)
+
+
+TESTS = [an_order_to_empty_a_table_outlives_kill, a_paused_table_waits_and_loses_nothing, a_paused_table_is_not_pulled, pull_now_with_a_server_and_without,
          an_order_outlives_the_server, cancel_ends_a_pull_for_good, reset_and_drop_empty_a_table, modes_and_fields_are_followed]
 
 if __name__ == "__main__":
