@@ -51,32 +51,46 @@ bool following_open(struct following *f, struct state *state, const struct confi
     return ok;
 }
 
+/* What was offered meanwhile goes behind what waits. */
+static void collect(struct following *f)
+{
+    struct offer *newest = atomic_exchange(&f->offered, NULL), *oldest = NULL, **end = &f->waiting;
+    for (struct offer *next; newest; newest = next) {
+        next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+    }
+    while (*end)
+        end = &(*end)->next;
+    *end = oldest;
+}
+
 void following_release(struct following *f)
 {
-    const struct config *offered = atomic_exchange(&f->offered, NULL);
-    if (offered)
-        config_drop(&offered);
+    collect(f);
+    for (struct offer *o = f->waiting, *next; o; o = next) {
+        next = o->next;
+        config_drop(&o->config);
+        free(o);
+    }
+    f->waiting = NULL;
     sources_release(f);
 }
 
 void following_offer(struct following *f, const struct config *c)
 {
-    const struct config *before = atomic_exchange(&f->offered, config_hold(c));
-    if (before)
-        config_drop(&before);
+    struct offer *o = mem_alloc(sizeof *o);
+    o->config = config_hold(c);
+    o->next = atomic_load(&f->offered);
+    while (!atomic_compare_exchange_weak(&f->offered, &o->next, o))
+        ;
 }
 
-bool following_adopt(struct following *f, struct state *state, const struct config **ret_config, struct err *err)
+static bool adopt_one(struct following *f, struct state *state, const struct config *c, struct err *err)
 {
-    const struct config *c = atomic_exchange(&f->offered, NULL), *none = NULL;
     struct following next = {0};
-    *ret_config = NULL;
-    if (!c)
-        return true;
     if (!open_all(&next, state, c, f->n, err)) {
         sources_release(&next);
-        if (!atomic_compare_exchange_strong(&f->offered, &none, c))
-            config_drop(&c); /* a newer one was offered meanwhile */
         return false;
     }
     for (size_t i = 0; i < f->n; i++) {
@@ -88,7 +102,26 @@ bool following_adopt(struct following *f, struct state *state, const struct conf
     free(f->sources);
     f->sources = next.sources;
     f->n = next.n;
-    *ret_config = c;
+    return true;
+}
+
+bool following_adopt(struct following *f, struct state *state, const struct config **ret_config, struct err *err)
+{
+    *ret_config = NULL;
+    collect(f);
+    while (f->waiting) {
+        struct offer *o = f->waiting;
+        if (!adopt_one(f, state, o->config, err)) {
+            if (*ret_config)
+                config_drop(ret_config);
+            return false;
+        }
+        if (*ret_config)
+            config_drop(ret_config);
+        *ret_config = o->config;
+        f->waiting = o->next;
+        free(o);
+    }
     return true;
 }
 
