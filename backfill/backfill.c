@@ -103,6 +103,15 @@ static int take_lock(const struct backfill_opts *o, struct err *err)
     return fd;
 }
 
+static bool is_paused(const struct backfill_opts *o, const struct table_rule *table, struct state *state, struct err *why)
+{
+    struct table_control c;
+    const char *name = table ? table->name : manifest_events_table.name;
+    if (o->dry_run || !controls_read(state, span_of(o->source->name), span_of(name), &c, why) || !c.paused)
+        return false;
+    return !err_set(why, ERR_STOPPED, "%s is paused; `sluice table resume %s %s`", name, o->source->name, name);
+}
+
 static bool run_plan(const struct backfill_opts *o, const struct plan *p, struct fetcher *f, struct state *state,
                      const struct scope_pair *config, size_t n_config, struct backfill_result *res, struct err *err)
 {
@@ -110,6 +119,11 @@ static bool run_plan(const struct backfill_opts *o, const struct plan *p, struct
     for (size_t i = 0; i < p->n; i++) {
         enum run_end end = RUN_FAILED;
         struct err why = {0};
+        if (is_paused(o, p->tables[i], state, &why)) {
+            res->tables_paused++;
+            res->why = res->why.cls ? res->why : why;
+            continue;
+        }
         if (!run_table(o, p->tables[i], f, state, config, n_config, o->max_rows ? &left : NULL, res, &end, &why, err))
             return false;
         if (end == RUN_COMPLETED) {
@@ -128,6 +142,8 @@ static bool run_plan(const struct backfill_opts *o, const struct plan *p, struct
         if (why.cls == ERR_TRANSIENT || why.cls == ERR_CONFIG)
             break;
     }
+    if (res->tables_paused == p->n) /* nothing was done, and nothing failed */
+        res->end = RUN_STOPPED;
     return true;
 }
 

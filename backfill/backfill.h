@@ -48,7 +48,7 @@ struct backfill_opts {
 };
 struct backfill_result {
     enum run_end end;
-    uint64_t pages, rows, tables_done, tables_failed, retries, limits;
+    uint64_t pages, rows, tables_done, tables_failed, tables_paused, retries, limits;
     struct err why; /* of the first table that did not complete */
     uint64_t skipped; /* parents whose list of children was gone (404) */
     char note[240];   /* what to know of tables that did complete (a cap, skipped parents); "" */

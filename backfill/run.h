@@ -14,6 +14,7 @@
 #include "backfill/cursor.h"
 #include "backfill/fetch.h"
 #include "backfill/hide.h"
+#include "staging/controls.h"
 
 struct parent_page { /* the current page of a parent level, kept in memory */
     struct buf body;
@@ -39,6 +40,9 @@ struct run {
     struct fetched page;
     uint64_t last_seq;
     bool journalled_last;
+    struct since_rule since;  /* the manifest's, as the operator changed it */
+    char *since_query;        /* owned by this */
+    struct table_control control;
     uint64_t *rows_left;      /* of --max-rows, shared by the tables; NULL: not limited */
 };
 

@@ -10,9 +10,7 @@
 
 const struct since_rule *run_since(const struct run *r)
 {
-    const struct manifest *m = r->o->source->manifest;
-    const struct table_rule *t = r->levels[r->cursor.n_levels - 1];
-    return t ? &t->since : &m->feed.since;
+    return &r->since;
 }
 
 const struct page_rule *run_page_rule(const struct run *r, unsigned level)

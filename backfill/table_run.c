@@ -31,6 +31,44 @@ static bool find_levels(struct run *r, const struct table_rule *table, struct er
     return true;
 }
 
+/* What the operator ordered for the table: the field to ask by, in the parameter's name, too. */
+static bool take_orders(struct run *r, const struct table_rule *table, struct err *err)
+{
+    const struct manifest *m = r->o->source->manifest;
+    r->since = table ? table->since : m->feed.since;
+    if (r->o->dry_run)
+        return true;
+    if (!controls_read(r->state, source_name(r), r->progress.table, &r->control, err))
+        return false;
+    if (!table || !r->control.field[0] || r->since.kind == SINCE_NONE)
+        return true;
+    const char *query = r->since.query, *field = r->since.field, *at = query && field && *field ? strstr(query, field) : NULL;
+    if (at) {
+        struct buf b;
+        buf_init(&b, 4096);
+        buf_addf(&b, "%.*s%s%s", (int)(at - query), query, r->control.field, at + strlen(field));
+        r->since_query = mem_dup(buf_z(&b));
+        buf_release(&b);
+        r->since.query = r->since_query;
+    }
+    r->since.field = r->control.field;
+    return true;
+}
+
+/* Looked at after each page, so that an order is obeyed by who pulls, wherever that is. */
+static bool is_called_off(struct run *r, const char **ret_status, struct err *err)
+{
+    struct table_control c = {0};
+    *ret_status = NULL;
+    if (r->o->dry_run || !controls_read(r->state, source_name(r), r->progress.table, &c, err))
+        return r->o->dry_run;
+    if (c.cancelled_us > r->progress.started_us)
+        *ret_status = "cancelled";
+    else if (c.paused)
+        *ret_status = "paused";
+    return true;
+}
+
 static void new_id(struct run *r)
 {
     const struct io *io = r->o->io;
@@ -124,7 +162,8 @@ static bool resume(struct run *r, bool *ret_resumed, bool *ret_done, struct err 
     *ret_resumed = *ret_done = false;
     bool ok = state_run_get(r->state, source_name(r), span_of(run_table_name(r)), (struct span){NULL, 0}, &rec, &text,
                             &found, err);
-    bool over = ok && found && (span_eqz(rec.status, "completed") || (r->o->full && !span_eqz(rec.status, "running")));
+    bool over = ok && found && (span_eqz(rec.status, "completed") || rec.started_us <= r->control.cancelled_us ||
+                                 (r->o->full && !span_eqz(rec.status, "running")));
     bool other = ok && found && ((r->o->from_us && rec.from_us != r->o->from_us) || (r->o->to_us && rec.to_us != r->o->to_us) ||
                                  (r->o->full && (rec.from_us || rec.to_us)));
     if (ok && found && !over && !other) {
@@ -163,7 +202,7 @@ static bool find_since(struct run *r, struct err *err)
     struct buf text;
     buf_init(&text, 64);
     bool ok = state_watermark(r->state, source_name(r), span_of(run_table_name(r)), &text, &found, err);
-    if (ok && found && !r->o->full)
+    if (ok && found && !r->o->full && strcmp(r->control.mode, "full") != 0)
         clock_parse_digits(buf_span(&text), 'u', &mark);
     buf_release(&text);
     r->since_us = mark > overlap ? mark - overlap : 0;
@@ -252,13 +291,18 @@ static void note(const struct run *r, struct backfill_result *sum)
 static bool step_to_end(struct run *r, bool done, enum run_end *ret_end, struct err *why, struct err *err)
 {
     enum step_end step = done ? STEP_COMPLETE : STEP_PAGE;
+    const char *called_off = NULL;
     while (step == STEP_PAGE) {
         step = run_step(r, why);
         if (step == STEP_PAGE && !put(r, "running", "", (struct span){NULL, 0}, err))
             return false;
         tell(r);
+        if (step == STEP_PAGE && !is_called_off(r, &called_off, err))
+            return false;
         if (step == STEP_PAGE && r->journalled_last)
             step = STEP_COMPLETE;
+        else if (step == STEP_PAGE && called_off)
+            step = STEP_STOPPED;
         else if (step == STEP_PAGE && ((r->o->stop && *r->o->stop) || (r->rows_left && !*r->rows_left)))
             step = STEP_STOPPED;
         else if (step == STEP_PAGE && r->o->dry_run)
@@ -275,8 +319,10 @@ static bool step_to_end(struct run *r, bool done, enum run_end *ret_end, struct 
     char mark[32] = "";
     if (*ret_end == RUN_COMPLETED && !r->o->dry_run && !watermark(r, mark, err))
         return false;
+    if (step == STEP_STOPPED && called_off)
+        err_set(why, ERR_STOPPED, "%.*s was %s by an operator", SPAN_ARG(r->progress.table), called_off);
     bool told = *ret_end == RUN_LIMITED || *ret_end == RUN_FAILED;
-    return put(r, names[*ret_end], told ? why->msg : "", span_of(mark), err);
+    return put(r, step == STEP_STOPPED && called_off ? called_off : names[*ret_end], told ? why->msg : "", span_of(mark), err);
 }
 
 bool run_table(const struct backfill_opts *o, const struct table_rule *table, struct fetcher *f, struct state *state,
@@ -290,8 +336,8 @@ bool run_table(const struct backfill_opts *o, const struct table_rule *table, st
     fetched_init(&r->page);
     for (unsigned i = 0; i < LEVELS_MAX; i++)
         buf_init(&r->parents[i].body, PAGE_BODY_MAX);
-    bool done = false, ok = find_levels(r, table, err);
-    r->progress.table = span_of(table ? table->name : "events");
+    r->progress.table = span_of(table ? table->name : manifest_events_table.name);
+    bool done = false, ok = find_levels(r, table, err) && take_orders(r, table, err);
     ok = ok && begin(r, &done, err);
     if (ok)
         tell(r);
@@ -309,6 +355,7 @@ bool run_table(const struct backfill_opts *o, const struct table_rule *table, st
         buf_release(&r->parents[i].body);
     fetched_release(&r->page);
     cursor_release(&r->cursor);
+    free(r->since_query);
     free(r);
     return ok;
 }

@@ -2,9 +2,10 @@
  *
  * /livez says 200 while this thread runs. /readyz says 200 when deliveries are taken, else 503 with the reason in a line: the
  * server starts, it drains, or the journal refuses entries (lane_trouble). What comes behind the journal (a sink, the merge's
- * target) never makes either false: deliveries are taken without it. /metrics asks for the token where there is one.
- * Threads: the one of http/, which answers at once or hands a scrape to the writer's, so that a slow scrape keeps nobody from
- * asking for health. All calls here: the thread that starts and stops the parts; each accepts NULL: no admin listener.
+ * target) never makes either false: deliveries are taken without it. /metrics asks for the token where there is one. Under
+ * /api/v1 is the API (cli/api.h), with a token only; one that is replaced in its file counts within a second.
+ * Threads: the one of http/, which answers at once or hands a scrape to the writer's, so that a slow scrape or call keeps nobody
+ * from asking for health. All calls here: the thread that starts and stops the parts; each accepts NULL: no admin listener.
  * Life: admin_start -> admin_ready -> admin_drain -> admin_detach -> admin_stop. Each may come earlier where a start fails. */
 #pragma once
 #include "cli/instance.h"

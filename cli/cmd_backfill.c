@@ -43,6 +43,8 @@ static void print_result(const struct command_io *io, bool as_json, const char *
 static int tell_end(const struct command_io *io, const struct instance *in, const char *source, const struct backfill_result *r,
                     bool dry)
 {
+    if (r->tables_paused && r->end == RUN_COMPLETED)
+        fprintf(io->err, "%s %s\n", glyph_warn(io), r->why.msg);
     if (r->note[0])
         fprintf(io->err, "%s %s\n", glyph_warn(io), r->note);
     switch (r->end) {
@@ -51,6 +53,10 @@ static int tell_end(const struct command_io *io, const struct instance *in, cons
             fprintf(io->err, "next: sluice merge %s\n", source);
         return EXIT_DONE;
     case RUN_STOPPED:
+        if (r->why.cls == ERR_STOPPED && r->why.msg[0]) {
+            fprintf(io->err, "%s %s\n", glyph_warn(io), r->why.msg);
+            return EXIT_RESUMABLE;
+        }
         fprintf(io->err, "stopped after a complete page; `sluice backfill %s` continues there.\n", source);
         return EXIT_RESUMABLE;
     case RUN_LIMITED:

@@ -79,10 +79,9 @@ static bool list_one(struct secret_listing *l, const char *source, const char *i
 /* As the running server holds them. */
 static bool list_live(struct secret_listing *l, const struct source_config *c, struct err *err)
 {
-    uint64_t used, retires;
-    const char *id;
-    for (size_t i = 0; (id = server_secret(l->in->live->server, span_of(c->name), i, &retires, &used)); i++)
-        if (!list_one(l, c->name, id, retires, used, err))
+    struct held_id held;
+    for (size_t i = 0; server_secret(l->in->live->server, span_of(c->name), i, &held); i++)
+        if (!list_one(l, c->name, held.id, held.retire_us, held.last_used_us, err))
             return false;
     return true;
 }

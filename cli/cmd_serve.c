@@ -1,7 +1,7 @@
 /* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
  * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
  * flusher, the stager, the Kafka sink's two and librdkafka's, the merger, the scheduler of pulls, the command socket's, the admin
- * listener's two, and one that watches the stop.
+ * listener's two, one that watches the configuration's files, and one that watches the stop.
  * The admin listener is there before deliveries are taken and until everything else is gone. */
 #include "cli/admin.h"
 #include "cli/certificate.h"
@@ -9,6 +9,7 @@
 #include "cli/drain.h"
 #include "cli/files.h"
 #include "cli/registry.h"
+#include "cli/reload.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
 #include "cli/watch.h"
@@ -30,7 +31,6 @@ struct parts {
     struct watch *watch;
     struct drain drain;
     struct remote *remote;
-    struct schedule *schedule;
     pthread_t stager_thread, merger_thread, kafka_thread;
     bool stager_runs, merger_runs, kafka_runs;
     pthread_mutex_t acked_lock;
@@ -180,8 +180,8 @@ static bool start(struct parts *p, struct err *err)
     p->live.started_us = in->io->world->now_us(in->io);
     p->drain.admin = p->admin;
     p->live.drain = &p->drain;
-    if (!remote_listen(in->config, in->io, &p->live, &p->remote, err) ||
-        !schedule_start(in->config, in->io, &p->live, &p->schedule, err))
+    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) ||
+        !remote_listen(in->config, in->io, &p->live, &p->remote, err) || !reload_start(p->live.reload, &p->live, err))
         return false;
     admin_ready(p->admin, &p->live);
     return watch_start(p->notify, &p->live, &p->watch, err);
@@ -193,8 +193,9 @@ static void stop(struct parts *p, struct deadline *deadline)
     admin_drain(p->admin); /* first: whoever asks /readyz sends elsewhere while deliveries are still taken */
     watch_stop(&p->watch); /* a manager that was told of the stop waits by another time */
     deadline_step(deadline, "a scheduled pull's page");
-    schedule_stop(&p->schedule);
+    schedule_stop(p->live.schedule);
     deadline_step(deadline, "running commands");
+    reload_stop(p->live.reload);
     remote_close(&p->remote); /* its commands look at the other parts */
     deadline_step(deadline, "requests in flight");
     server_drain(p->live.server);
@@ -224,6 +225,7 @@ static void stop(struct parts *p, struct deadline *deadline)
     kafka_sink_free(&p->live.kafka);
     stager_free(&p->live.stager);
     merger_free(&p->live.merger);
+    schedule_free(&p->live.schedule);
 }
 
 static void take_files(const struct config *c)
@@ -262,15 +264,31 @@ static void tell_start(const struct parts *p, const struct command_io *io)
              c->tls_cert ? "on" : "off", journal_node(p->live.journal), c->n_sources, c->data_dir);
 }
 
+/* Until one that asks for the end. */
+static int follow_signals(struct reload *reload, const sigset_t *signals)
+{
+    int signal = SIGHUP;
+    while (signal == SIGHUP) {
+        struct reload_result what;
+        struct err err = {0};
+        sigwait(signals, &signal);
+        if (signal == SIGHUP)
+            (void)reload_now(reload, &what, &err); /* it is told there */
+    }
+    return signal;
+}
+
 int cmd_serve(struct instance *in, const struct command_args *a, const struct command_io *io)
 {
     int n;
     const char *none[1];
     if (!command_options(a, io, "serve", NULL, none, 0, 0, &n))
         return EXIT_USAGE;
-    log_open(LOG_INFO, in->config->log_json);
+    reload_log(in->config);
     sigset_t signals;
     thread_hold_signals(&signals); /* the parts' threads take none, libraries' inherit this mask */
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     struct err err = {0};
     struct instance own;
     int running = remote_connect(in->config->data_dir);
@@ -280,6 +298,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
         return EXIT_USAGE;
     }
     struct parts p = {.in = &own, .acked_lock = PTHREAD_MUTEX_INITIALIZER};
+    p.live.reload = reload_new(in->config, in->io);
     take_files(in->config);
     bool ok = notify_open(&p.notify, &err) && instance_open(&own, in->config, in->io, NULL, true, &err) && start(&p, &err);
     int code = EXIT_DONE;
@@ -287,9 +306,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
         tell_start(&p, io);
         notify_ready(p.notify, "serving");
         malloc_trim(0); /* what reading the configuration and the manifests took */
-        int signal = 0;
-        sigwait(&signals, &signal);
-        log_info("stopping", "signal=%s", signal == SIGINT ? "INT" : "TERM");
+        log_info("stopping", "signal=%s", follow_signals(p.live.reload, &signals) == SIGINT ? "INT" : "TERM");
     } else {
         code = command_fail(io, &err);
     }
@@ -298,6 +315,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
     deadline_step(deadline, "the journal's last commit");
     instance_close(&own);
     admin_stop(&p.admin);
+    reload_free(&p.live.reload);
     deadline_end(&deadline);
     notify_close(&p.notify);
     if (ok)

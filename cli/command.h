@@ -23,6 +23,7 @@ struct command_io {
     bool utf8;                 /* ✓ ! ✗ or their ASCII twins */
     unsigned columns;          /* of the terminal, 80 when unknown */
     const atomic_bool *stop; /* set when the user pressed Ctrl-C or the client went away */
+    const char *who;           /* for the trail: "user:anna"; NULL: nobody is known */
     const char *cwd;           /* the client's folder: relative file arguments are read by the client, see NEEDS_FILE */
 };
 struct command_args {

@@ -1,5 +1,6 @@
 #include "cli/instance.h"
 #include "cli/command.h"
+#include "cli/reload.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -39,6 +40,8 @@ bool instance_open(struct instance *in, const struct config *c, const struct io 
                    struct err *err)
 {
     *in = (struct instance){.config = c, .io = io, .live = live, .writable = write, .lock_fd = -1};
+    if (live && live->reload)
+        in->config = in->held = reload_hold(live->reload);
     if (live || !write)
         return true;
     return take_lock(in, err);
@@ -55,6 +58,8 @@ void instance_close(struct instance *in)
     if (in->lock_fd >= 0)
         close(in->lock_fd);
     in->lock_fd = -1;
+    if (in->held)
+        config_drop(&in->held);
 }
 
 /* A command that only reads must not make a data directory where there is none. */

@@ -16,6 +16,8 @@ struct server;
 struct merger;
 struct kafka_sink;
 struct drain;
+struct reload;
+struct schedule;
 
 /* The largest entry: a body at its limit plus headers and fields. */
 #define JOURNAL_ENTRY_MAX(c) \
@@ -29,10 +31,13 @@ struct live { /* what a running server lends to the commands it runs; NULL elsew
     struct merger *merger;
     struct kafka_sink *kafka; /* NULL: not configured */
     struct drain *drain;      /* cli/drain.h */
+    struct schedule *schedule;
+    struct reload *reload;    /* whose configuration an instance has */
     uint64_t started_us;
 };
 struct instance {
     const struct config *config; /* NULL for NEEDS_NOTHING */
+    const struct config *held;   /* the same, of a running server; NULL: borrowed */
     const struct io *io;
     const struct live *live;     /* NULL: alone */
     bool writable;
@@ -43,7 +48,7 @@ struct instance {
     int lock_fd;                 /* -1: none */
     const char *config_file;     /* what -c named, for commands that need no configuration */
 };
-/* Alone and writable: takes the lock; ERR_CONFIG names who holds it. */
+/* live: with the configuration of the moment. Alone and writable: takes the lock; ERR_CONFIG names who holds it. */
 bool instance_open(struct instance *in, const struct config *c, const struct io *io, const struct live *live, bool write,
                    struct err *err);
 void instance_close(struct instance *in);

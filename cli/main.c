@@ -4,6 +4,7 @@
 #include "cli/instance.h"
 #include "cli/registry.h"
 #include "cli/remote.h"
+#include "cli/who.h"
 #include "core/log.h"
 #include <errno.h>
 #include <langinfo.h>
@@ -42,7 +43,9 @@ static bool speaks_utf8(void)
 
 static struct command_io terminal(void)
 {
+    static char who[128];
     struct winsize w = {0};
+    who_is(getuid(), who, sizeof who);
     bool err_tty = isatty(STDERR_FILENO);
     if (err_tty)
         ioctl(STDERR_FILENO, TIOCGWINSZ, &w);
@@ -52,6 +55,7 @@ static struct command_io terminal(void)
                                .err_tty = err_tty,
                                .utf8 = speaks_utf8(),
                                .columns = w.ws_col ? w.ws_col : 80,
+                               .who = who,
                                .stop = &stop_asked};
 }
 

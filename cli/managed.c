@@ -41,13 +41,12 @@ static void hook_expect(void *ctx, uint64_t until_us)
 
 static bool hook_used(void *ctx, const char *id, uint64_t *ret_last_used_us)
 {
-    const char *held;
-    uint64_t used, retires;
+    struct held_id held;
     bool found = false;
-    for (size_t i = 0; (held = server_secret(server_of(ctx), name_of(ctx), i, &retires, &used)); i++) {
-        if (strcmp(held, id) != 0)
+    for (size_t i = 0; server_secret(server_of(ctx), name_of(ctx), i, &held); i++) {
+        if (strcmp(held.id, id) != 0)
             continue;
-        *ret_last_used_us = !found || used > *ret_last_used_us ? used : *ret_last_used_us;
+        *ret_last_used_us = !found || held.last_used_us > *ret_last_used_us ? held.last_used_us : *ret_last_used_us;
         found = true;
     }
     return found;

@@ -1,4 +1,5 @@
 #include "cli/metrics.h"
+#include "cli/reload.h"
 #include "cli/certificate.h"
 #include "cli/exposition.h"
 #include "cli/sinks.h"
@@ -98,10 +99,10 @@ static bool add_secrets(struct scrape *s, struct err *err)
     for (size_t i = 0; ok && i < s->in->config->n_sources; i++) {
         struct span source = span_of(s->in->config->sources[i].name);
         struct last_use use = {0};
-        const char *id;
-        uint64_t retire;
-        for (size_t k = 0; ok && (id = server_secret(s->in->live->server, source, k, &retire, &use.at_us)); k++) {
-            struct label labels[] = {{"source", source}, {"id", span_of(id)}, {NULL, {0}}};
+        struct held_id held;
+        for (size_t k = 0; ok && server_secret(s->in->live->server, source, k, &held); k++) {
+            struct label labels[] = {{"source", source}, {"id", span_of(held.id)}, {NULL, {0}}};
+            use.at_us = held.last_used_us;
             use.id = labels[1].value;
             ok = use.at_us || state_secret_each(state, source, find_last_use, &use, err); /* before the start, or never */
             if (ok)
@@ -317,8 +318,10 @@ static bool add_certificate(struct scrape *s, struct err *err)
 
 static bool add_reload(struct scrape *s, struct err *err)
 {
+    struct reload_state state;
     (void)err;
-    exposition_count(s->out, s->name, NULL, 1); /* what runs is what was read at the start */
+    reload_state(s->in->live->reload, &state);
+    exposition_count(s->out, s->name, NULL, state.ok);
     return true;
 }
 

@@ -7,7 +7,8 @@ const struct command commands[] = {
      "  --dir DIR    the folder to write into (default: here)",
      LOCAL_ONLY, NULL, cmd_init},
     {"serve", NULL, "", "the endpoint, the sinks, the scheduled pulls and merges",
-     "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.",
+     "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.\n"
+     "  SIGHUP, or a change of the configuration's files, reloads it: sources come, change and go without a refused request.",
      NEEDS_CONFIG | LOCAL_ONLY, NULL, cmd_serve},
     {"backfill", NULL, "SOURCE [TABLE…]", "pull history from the provider's list APIs; resumable",
      "  --full           ignore watermarks and read everything again\n"
@@ -42,8 +43,36 @@ const struct command commands[] = {
     {"table", "explain", "SOURCE TABLE KEY", "which entries made this row, which lost and why",
      "  KEY is the value of a single-column key, or a JSON object of the key's columns.", NEEDS_INSTANCE, NULL,
      cmd_table_explain},
+    {"table", "pause", "SOURCE TABLE", "no pulls and no merge of a table; what comes in is kept and staged", "",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_table_pause},
+    {"table", "resume", "SOURCE TABLE", "let a paused table go on", "", NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_table_resume},
+    {"table", "cancel", "SOURCE TABLE", "end the pull of a table; the next one begins anew", "", NEEDS_INSTANCE | NEEDS_WRITE,
+     NULL, cmd_table_cancel},
+    {"table", "pull", "SOURCE TABLE", "pull a table now, whatever its schedule",
+     "  A running server does it; without one it is done here.", NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_table_pull},
+    {"table", "reset", "SOURCE TABLE", "empty a table and pull it from its beginning",
+     "  Says what goes, then asks, or takes --yes.",
+     NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL, cmd_table_reset},
+    {"table", "drop", "SOURCE TABLE", "empty a table",
+     "  Says what goes, then asks, or takes --yes. What comes later is merged into it.",
+     NEEDS_INSTANCE | NEEDS_WRITE | ASKS_FIRST, NULL, cmd_table_drop},
+    {"table", "set", "SOURCE TABLE", "how a table is pulled",
+     "  --mode MODE          full (every pull reads everything), incremental, or manifest\n"
+     "  --incremental FIELD  the field that incremental pulls ask by, in place of the manifest's; `manifest` takes it back.\n"
+     "                       Another field forgets how far the last pull came.",
+     NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_table_set},
+    {"table", "audit", "[SOURCE [TABLE]]", "who ordered what for which table, newest first",
+     "  -n N         how many (default 20)",
+     NEEDS_INSTANCE, NULL, cmd_table_audit},
     {"trace", NULL, "ENTRY", "where one event is now: journal, staging, table",
      "  ENTRY is the id of the response header Sluice-Entry: <node>/<lane>/<seq>.", NEEDS_INSTANCE, NULL, cmd_trace},
+    {"deliveries", NULL, "SOURCE", "the last deliveries of a source, newest first: what became of each, size, time taken",
+     "  -n N             how many (default 20)\n"
+     "  --outcome WORD   accepted, duplicate, handshake, bad_signature, …, or rejected for all that were refused\n"
+     "  --id ID          of this event\n"
+     "  --type GLOB      of events of this type\n\n"
+     "  retention.deliveries says how many are kept. Ids and types are those of stored events.",
+     NEEDS_INSTANCE, NULL, cmd_deliveries},
     {"events", "list", "[SOURCE]", "the raw journal, newest last",
      "  -n N         how many (default 20)\n"
      "  --type GLOB  only events of this type\n"

@@ -3,6 +3,7 @@
 #include "cli/frame.h"
 #include "cli/registry.h"
 #include "cli/remote.h"
+#include "cli/who.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/thread.h"
@@ -132,12 +133,15 @@ static void *run_session(void *arg)
     struct session *s = arg;
     struct channel out = {s, 'o'}, err = {s, 'e'};
     cookie_io_functions_t ops = {.write = channel_write};
+    char who[128];
+    who_is_peer(s->fd, who, sizeof who);
     struct command_io io = {.out = fopencookie(&out, "w", ops),
                             .err = fopencookie(&err, "w", ops),
                             .out_tty = flag(s->request, "out_tty"),
                             .err_tty = flag(s->request, "err_tty"),
                             .utf8 = flag(s->request, "utf8"),
                             .columns = columns_of(s->request),
+                            .who = who,
                             .stop = &s->stop};
     s->exit_code = EXIT_FAILED;
     if (io.out && io.err) {

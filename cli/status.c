@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "merge/merge.h"
 #include "merge/tables.h"
+#include "staging/controls.h"
 #include "staging/kafka_sink.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -146,6 +147,17 @@ static void look_at_workers(struct instance *in, struct source_status *st)
         find(st, true, "", "the merge does not get on: %s", words);
 }
 
+static bool look_at_order(void *ctx, struct span source, struct span table, const struct table_control *c)
+{
+    struct source_status *st = ctx;
+    char next[200];
+    if (!c->paused || !span_eqz(source, st->source->name))
+        return true;
+    snprintf(next, sizeof next, "sluice table resume %.*s %.*s", SPAN_ARG(source), SPAN_ARG(table));
+    find(st, false, next, "%.*s is paused by an operator: what comes in is staged and not merged", SPAN_ARG(table));
+    return true;
+}
+
 bool status_look(struct instance *in, const struct source_config *s, struct source_status *st, struct err *err)
 {
     *st = (struct source_status){.source = s, .live = in->live != NULL};
@@ -160,7 +172,8 @@ bool status_look(struct instance *in, const struct source_config *s, struct sour
     look_at_workers(in, st);
     struct run_look look = {.st = st};
     if (!state_runs_each(state, span_of(s->name), 200, look_at_run, &look, err) ||
-        !look_at_tables(in, st, err) || !state_dead_count(state, span_of(s->name), &st->dead, err))
+        !controls_each(state, look_at_order, st, err) || !look_at_tables(in, st, err) ||
+        !state_dead_count(state, span_of(s->name), &st->dead, err))
         return false;
     snprintf(next, sizeof next, "sluice dead list %s", s->name);
     if (st->dead)

@@ -3,9 +3,13 @@
  * Every key is a descriptor row (config/keys.c: name, type, unit, default, range, prose) which parses, validates,
  * and makes docs/configuration.md. A mistake is reported with file, line, column, key and what would be right.
  * Paths are relative to the file. `${VAR:-default}` works in any value but a secret. Literal secrets are refused.
- * Threads: immutable. Life: config_load -> use -> config_free. All pointers borrow the config. */
+ * A running server replaces it as a whole: whoever works with one for a while holds it, and the last one frees it.
+ * Threads: immutable; config_hold and config_free from any. Life: config_load -> use -> config_free. All pointers borrow the
+ * config. */
 #pragma once
 #include "core/address.h"
+#include "core/codec.h"
+#include <stdatomic.h>
 #include "sources/manifest.h"
 
 struct secret_ref {
@@ -83,7 +87,11 @@ struct listen_addr {
 };
 struct config {
     struct arena *arena;
+    atomic_uint holders;              /* beside its first owner */
     const char *file, *dir; /* absolute */
+    const char **watched;   /* files and folders that it came from, those that may come to be included, too */
+    size_t n_watched;
+    struct hash128 digest;  /* of the bytes of its files; manifests by the sources' fingerprints */
     struct listen_addr listen, admin; /* admin.host NULL: none */
     struct secret_ref admin_token;    /* at NULL: none */
     const char *data_dir; /* absolute */
@@ -101,6 +109,7 @@ struct config {
     uint64_t merge_every_us;
     uint64_t retain_raw_us;
     uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */
+    uint32_t deliveries_max;       /* retention.deliveries: the length of the list of the last deliveries of each source */
     uint64_t retain_runs_us;       /* retention.runs */
     uint64_t journal_max_bytes, journal_reserve_bytes, segment_bytes;
     uint64_t body_bytes_max;       /* limits.body */
@@ -115,6 +124,7 @@ struct config {
     size_t n_proxies;
     const char *tls_cert, *tls_key; /* absolute paths; both NULL: the listener speaks HTTP */
     bool log_json;
+    unsigned log_level;            /* its place among info debug warn error */
     struct kubernetes_config kubernetes;
     const char **idle_keys; /* keys in the file that nothing in this version acts on; config_warnings tells of them */
     size_t n_idle_keys;
@@ -122,7 +132,16 @@ struct config {
 
 /* `file` NULL: ./sluice.yaml, then /etc/sluice/sluice.yaml. Mistakes in the report; then ERR_CONFIG. */
 struct config *config_load(const char *file, struct report *r, struct err *err);
+/* One holder less; the last one frees it. Accepts NULL inside. */
 void config_free(struct config **c);
+/* One more holder, for whom config_drop is config_free. */
+const struct config *config_hold(const struct config *c);
+void config_drop(const struct config **c);
+/* Makes `next` fit to replace a configuration in a running process that began with `first`: keys that only a start can change get
+ * first's values, which next borrows; those that differed are named in ret, with commas. */
+void config_follow(struct config *next, const struct config *first, struct buf *ret);
+/* Whether nothing of the source is other than before. */
+bool config_same_source(const struct source_config *a, const struct source_config *b);
 /* The file that config_load would read: `named`, or the first that is there. ERR_CONFIG says what to do. Borrows. */
 bool config_find(const char *named, const char **ret, struct err *err);
 /* What is not wrong but risky, one line each: no secret, a secret that others can read, verification: none, … */
@@ -155,6 +174,10 @@ void config_pairs_free(struct scope_pair **pairs, size_t n);
 
 /* Appends the topic of a source's table. */
 void config_kafka_topic(struct buf *out, const char *pattern, const char *source, const char *table);
+
+/* The configuration, or one of its sources, as JSON. Of secrets it tells where they are, never what they are. */
+void config_show(struct buf *out, const struct config *c);
+void config_show_source(struct buf *out, const struct source_config *s);
 
 /* docs/configuration.md as text: the descriptor rows as a page. */
 void config_document(struct buf *out);

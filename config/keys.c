@@ -21,9 +21,11 @@ const struct key_row config_keys[] = {
     {"public_url", KEY_URL, AT(public_url), "", 0, 0, NULL,
      "the address under which providers reach this listener; for schemes that sign the URL, and for registration", false},
     {"admin.listen", KEY_ADDRESS, AT(admin), "", 0, 0, NULL, 
-     "where GET /metrics, /livez and /readyz are served; none, where left out; beyond this machine only with a token", false},
+     "where GET /metrics, /livez, /readyz and the API (api.yaml) are served; none, where left out; beyond this machine only with "
+     "a token", false},
     {"admin.token_file", KEY_SECRET, AT(admin_token), "", 0, 0, NULL,
-     "the file with the token that /metrics asks for, as Authorization: Bearer; /livez and /readyz never do", false},
+     "the file with the token that /metrics and the API ask for, as Authorization: Bearer; /livez and /readyz never do. Without "
+     "it there is no API. A replaced token counts within a second", false},
     {"data_dir", KEY_PATH, AT(data_dir), "./data", 0, 0, NULL,
      "the journal and the state; one process at a time writes it", false},
     {"ack", KEY_WORD, AT(ack_kafka), "journal", 0, 0, "journal kafka",
@@ -85,6 +87,8 @@ const struct key_row config_keys[] = {
      "how long raw entries stay in the journal once they are staged; shorter when it is nearly full", false},
     {"retention.rejected", KEY_NUMBER, AT(rejected_max), "100", 0, 100000, NULL,
      "how many of the last rejected requests are kept for each source; at most 4 MiB of them; 0 keeps none", false},
+    {"retention.deliveries", KEY_NUMBER, AT(deliveries_max), "1000", 0, 100000, NULL,
+     "how many of the last deliveries are listed for each source (`sluice deliveries`); 0 lists none", false},
     {"retention.runs", KEY_DURATION, AT(retain_runs_us), "90d", 0, 0, NULL, "how long the history of pulls is kept", true},
     {"journal.max", KEY_SIZE, AT(journal_max_bytes), "20GiB", MIB, 0, NULL,
      "the journal's size at which deliveries are answered 503", false},
@@ -135,6 +139,8 @@ const struct key_row config_keys[] = {
      "the certificate and those between it and the root, PEM; with it the listener speaks TLS 1.2 and 1.3 only. Replaced files "
      "are taken up within ten seconds, open connections go on", false},
     {"tls.key", KEY_PATH, AT(tls_key), "", 0, 0, NULL, "its private key, PEM without a password; mode 0600", false},
+    {"log.level", KEY_WORD, AT(log_level), "info", 0, 0, "info debug warn error",
+     "the least that is told; `debug` has one line for each request", false},
     {"log.format", KEY_WORD, AT(log_json), "logfmt", 0, 0, "logfmt json", "the form of log lines on stderr", false},
     {NULL, 0, 0, 0, NULL, 0, 0, NULL, NULL, false},
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -50,6 +51,9 @@ static const struct yaml_node *read_file(struct loading *l, const char *path, co
     if (!io_read_file(io_posix(), path, FILE_BYTES_MAX, &bytes, &n, err))
         return NULL;
     char *kept = arena_dup(l->c->arena, span_make(bytes, n)); /* nodes borrow it */
+    struct hash128 h = hash128(span_make(bytes, n));
+    l->c->digest.lo = l->c->digest.lo * 31 + h.lo;
+    l->c->digest.hi = l->c->digest.hi * 31 + h.hi;
     free(bytes);
     struct report first;
     report_init(&first);
@@ -99,13 +103,39 @@ static void include_file(struct loading *l, const struct yaml_node *n, const cha
     config_read_sources(l, yaml_get(root, "sources"), l->n_files - 1);
 }
 
+static void watch(struct loading *l, struct span path)
+{
+    struct config *c = l->c;
+    const char **more = arena_alloc(c->arena, (c->n_watched + 1) * sizeof *more);
+    for (size_t i = 0; i < c->n_watched; i++)
+        more[i] = c->watched[i];
+    more[c->n_watched++] = arena_dup(c->arena, path);
+    c->watched = more;
+}
+
+static void watch_files(struct loading *l)
+{
+    struct config *c = l->c;
+    char path[PATH_MAX];
+    watch(l, span_of(c->file));
+    for (size_t i = 1; i < l->n_files; i++)
+        watch(l, span_of(l->paths[i]));
+    for (size_t i = 0; i < c->n_sources; i++) {
+        int n = snprintf(path, sizeof path, "%s/sources/%s.yaml", c->dir, c->sources[i].manifest->name);
+        if (n > 0 && (size_t)n < sizeof path)
+            watch(l, span_of(path));
+    }
+}
+
 static void include_pattern(struct loading *l, const struct yaml_node *n)
 {
     const char *text;
     glob_t found = {0};
     if (!config_scalar(l, n, &text))
         return;
-    const char *pattern = config_path(l, span_of(text));
+    const char *pattern = config_path(l, span_of(text)), *slash = strrchr(pattern, '/');
+    if (slash && slash > pattern)
+        watch(l, (struct span){pattern, (size_t)(slash - pattern)});
     int rc = glob(pattern, 0, NULL, &found); /* sorted: the order of sources is the same everywhere */
     if (rc == GLOB_NOMATCH && !strpbrk(text, "*?["))
         report_at(l->r, n, "%s is not there", pattern);
@@ -127,9 +157,22 @@ static void read_includes(struct loading *l, const struct yaml_node *n)
 
 static bool set_folders(struct config *c, const char *file, char *path, struct err *err)
 {
+    char link[PATH_MAX], folder[PATH_MAX];
+    ssize_t n = readlink(file, link, sizeof link - 1);
     if (!realpath(file, path))
         return err_sys(err, ERR_CONFIG, "cannot read %s", file);
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(file, '/');
+    /* In a mounted volume a file is a link to ..data/NAME, and ..data one to a folder that every change replaces: what is
+     * relative is meant to the volume. */
+    if (n > 7 && strncmp(link, "..data/", 7) == 0) {
+        int m = snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - file) + 1 : 1, slash ? file : ".");
+        if (m < 0 || (size_t)m >= sizeof folder || !realpath(folder, path) || strlen(path) + 2 > sizeof folder)
+            return err_sys(err, ERR_CONFIG, "cannot read %s", file);
+        c->dir = arena_dup(c->arena, span_of(path));
+        c->file = arena_dup(c->arena, span_of(file));
+        return realpath(file, path) != NULL || err_sys(err, ERR_CONFIG, "cannot read %s", file);
+    }
+    slash = strrchr(path, '/');
     c->dir = arena_dup(c->arena, (struct span){path, slash == path ? 1 : (size_t)(slash - path)});
     c->file = arena_dup(c->arena, span_of(file)); /* messages name the file as its user did */
     return true;
@@ -171,6 +214,7 @@ struct config *config_load(const char *file, struct report *r, struct err *err)
     for (size_t i = 0; i < l.n_files; i++)
         yaml_free(&l.files[i]);
     if (root && r->count == before) {
+        watch_files(&l);
         config_add_delivered(c);
         return c;
     }
@@ -185,13 +229,26 @@ struct config *config_load(const char *file, struct report *r, struct err *err)
 void config_free(struct config **at)
 {
     struct config *c = *at;
-    if (!c)
+    *at = NULL;
+    if (!c || atomic_fetch_sub(&c->holders, 1) > 0)
         return;
     for (size_t i = 0; i < c->n_sources; i++)
         manifest_free(&c->sources[i].manifest);
     arena_free(&c->arena);
     free(c);
+}
+
+const struct config *config_hold(const struct config *c)
+{
+    atomic_fetch_add(&((struct config *)(uintptr_t)c)->holders, 1);
+    return c;
+}
+
+void config_drop(const struct config **at)
+{
+    struct config *c = (struct config *)(uintptr_t)*at;
     *at = NULL;
+    config_free(&c);
 }
 
 const struct source_config *config_source(const struct config *c, struct span name)

@@ -15,6 +15,11 @@ void log_open(enum log_level least, bool json)
     atomic_store(&as_json, json);
 }
 
+bool log_wants(enum log_level level)
+{
+    return (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);
+}
+
 /* Fields beyond this are left out; each of their bytes may become six in JSON. */
 #define FIELDS_BYTES_MAX ((size_t)1 << 15)
 #define LINE_BYTES_MAX (8 * FIELDS_BYTES_MAX)

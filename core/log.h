@@ -2,7 +2,7 @@
  *   time=2026-… level=warn msg="segment is damaged" segment=… offset=…
  * `msg` is constant text; fields follow as printf'ed pairs. Rate limiting is per call site
  * (log_limited: at most one line a second for a place, then "suppressed=N").
- * Threads: any. Life: log_open once in main, before threads; works with defaults without it. */
+ * Threads: any. Life: works with defaults before log_open. */
 #pragma once
 #include "core/err.h"
 #include <stdint.h>
@@ -10,7 +10,8 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-void log_open(enum log_level least, bool json);
+void log_open(enum log_level least, bool json); /* also later: the next line is so */
+bool log_wants(enum log_level level);            /* whether a line of this level is written */
 void log_line(enum log_level level, const char *msg, const char *fields_fmt, ...) __attribute__((format(printf, 3, 4)));
 #define log_debug(msg, ...) log_line(LOG_DEBUG, msg, __VA_ARGS__)
 #define log_info(msg, ...) log_line(LOG_INFO, msg, __VA_ARGS__)

@@ -43,6 +43,8 @@ bool merger_pass(struct merger *m, struct span source, struct span table, struct
 void merger_run(struct merger *m);
 /* Settles the books of data_dir now. */
 bool merger_settle(struct merger *m, struct err *err);
+/* From its next pass on with this configuration, which it holds. ERR_CONFIG: two tables would have one name. Any thread. */
+bool merger_follow(struct merger *m, const struct config *c, struct err *err);
 void merger_wake(struct merger *m);
 void merger_stop(struct merger *m);
 /* The last failure's words and since when, or false: healthy. */

@@ -85,12 +85,50 @@ void merger_free(struct merger **at)
         m->target->ops->close(&m->target);
     state_close(&m->state);
     lock_release(&m->lock);
+    if (m->orders_open)
+        state_close(&m->orders);
+    if (m->next)
+        config_drop(&m->next);
+    if (m->adopted)
+        config_drop(&m->adopted);
     buf_release(&m->keys);
     buf_release(&m->bad);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->mutex);
     free(m);
     *at = NULL;
+}
+
+bool merger_follow(struct merger *m, const struct config *c, struct err *err)
+{
+    if (!check_names(c, err))
+        return false;
+    pthread_mutex_lock(&m->mutex);
+    const struct config *before = m->next;
+    m->next = config_hold(c);
+    m->woken = true;
+    pthread_cond_signal(&m->changed);
+    pthread_mutex_unlock(&m->mutex);
+    if (before)
+        config_drop(&before);
+    return true;
+}
+
+/* What the target knows of tables is of the old configuration, so it is opened anew. */
+static bool adopt(struct merger *m, struct err *err)
+{
+    pthread_mutex_lock(&m->mutex);
+    const struct config *next = m->next;
+    m->next = NULL;
+    pthread_mutex_unlock(&m->mutex);
+    if (next) {
+        if (m->target)
+            m->target->ops->close(&m->target);
+        if (m->adopted)
+            config_drop(&m->adopted);
+        m->config = m->adopted = next;
+    }
+    return m->target || target_open_sqlite(m->config->merge_db, &m->target, err);
 }
 
 void merger_wake(struct merger *m)
@@ -164,11 +202,15 @@ static bool one_pass(struct merger *m, uint64_t *full_at, struct err *err)
     struct merge_counts counts = {0};
     uint64_t now = m->io->world->monotonic_us(m->io);
     m->recent = now < *full_at;
+    m->held = 0;
     bool ok = merger_pass(m, (struct span){NULL, 0}, (struct span){NULL, 0}, &counts, err);
     if (!m->recent) {
         uint64_t pause = m->listing_us * LISTING_SHARE;
         *full_at = pause < FULL_EVERY_US_MIN ? 0 : now + (pause > FULL_EVERY_US_MAX ? FULL_EVERY_US_MAX : pause);
     }
+    if (m->held != m->held_before) /* a table that is resumed may have objects of long ago */
+        *full_at = 0;
+    m->held_before = m->held;
     m->recent = false;
     m->unsettled = m->data_dir && (m->unsettled || counts.objects);
     tell(&counts);
@@ -213,7 +255,7 @@ void merger_run(struct merger *m)
     uint64_t backoff = BACKOFF_US_MIN, full_at = 0;
     while (!atomic_load(&m->stop)) {
         struct err err = {0};
-        bool ok = one_pass(m, &full_at, &err);
+        bool ok = adopt(m, &err) && one_pass(m, &full_at, &err);
         if (ok) {
             note_trouble(m, NULL);
             backoff = BACKOFF_US_MIN;

@@ -3,6 +3,7 @@
  * Objects are read in transactions of at least ROWS_A_TRANSACTION rows (whole objects, with the fact that they are
  * merged). One that cannot be read is set aside, its transaction is rolled back, and the others of it are read again. */
 #include "core/clock.h"
+#include "core/codec.h"
 #include "merge/internal.h"
 #include "staging/manifest_live.h"
 #include <stdio.h>
@@ -350,12 +351,49 @@ static bool pass_table(struct table_pass *p, struct merge_counts *counts)
     return true;
 }
 
+/* ---- orders ---- */
+
+static bool read_orders(struct merger *m, const struct source_config *s, const struct table_rule *rule, struct table_control *ret,
+                        struct err *err)
+{
+    *ret = (struct table_control){0};
+    if (!m->data_dir)
+        return true;
+    m->orders_open = m->orders_open || state_open(&m->orders, m->data_dir, false, err);
+    return m->orders_open && controls_read(&m->orders, span_of(s->name), span_of(rule->name), ret, err);
+}
+
+/* A crash before the order is crossed out clears once more, before anything else is merged into the table. */
+static bool clear_table(struct merger *m, const struct source_config *s, const struct table_rule *rule, struct err *err)
+{
+    struct target *target = m->target;
+    if (!target->ops->begin(target, err) || !target->ops->clear(target, s, rule, err) || !target->ops->commit(target, err)) {
+        target->ops->rollback(target);
+        return false;
+    }
+    return controls_cleared(&m->orders, span_of(s->name), span_of(rule->name), err);
+}
+
+static bool pass_table_as_ordered(struct table_pass *p, struct merge_counts *counts)
+{
+    struct table_control c;
+    if (!read_orders(p->m, p->source, p->rule, &c, p->err))
+        return false;
+    if (c.clear) /* what is staged goes with the rest; a list that is short would leave some of it */
+        p->m->recent = false;
+    if (c.paused && !c.clear) {
+        p->m->held += hash128(span_of(p->source->name)).lo ^ hash128(span_of(p->rule->name)).hi;
+        return true;
+    }
+    return pass_table(p, counts) && (!c.clear || clear_table(p->m, p->source, p->rule, p->err));
+}
+
 static bool pass_one(struct merger *m, const struct source_config *s, const struct table_rule *rule,
                      struct merge_counts *counts, struct err *err)
 {
     struct table_pass p = {.m = m, .source = s, .rule = rule, .err = err};
     live_init(&p.live);
-    bool ok = pass_table(&p, counts);
+    bool ok = pass_table_as_ordered(&p, counts);
     live_release(&p.live);
     if (ok)
         return true;

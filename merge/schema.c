@@ -4,6 +4,7 @@
  * data columns, then (update) the row's id. `find` reads what registers.c asks for; `read` the columns READ_… . */
 #include "merge/sqlite.h"
 #include "merge/tables.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *const fixed_names[F_COUNT] = {
@@ -65,6 +66,40 @@ bool schema_open(struct db *db, struct err *err)
         return err_set(err, ERR_CONFIG, "the target has format %lld, this version of sluice writes %d: upgrade sluice",
                        (long long)format, TARGET_FORMAT);
     return true;
+}
+
+/* Either may not be there. */
+static bool drop_object(struct sqlite_target *t, const char *kind, const char *name, struct err *err)
+{
+    buf_clear(&t->sql);
+    buf_addf(&t->sql, "DROP %s IF EXISTS ", kind);
+    sql_name(&t->sql, name);
+    return buf_ok(&t->sql) ? db_exec(&t->db, buf_z(&t->sql), err)
+                           : err_set(err, ERR_NOMEM, "out of memory for dropping %s", name);
+}
+
+bool schema_drop(struct sqlite_target *t, const struct source_config *s, const struct table_rule *rule, struct err *err)
+{
+    char physical[1024] = "";
+    sqlite3_stmt *st;
+    bool row = false;
+    if (!db_prepare(&t->db, &st, "SELECT physical FROM _sluice_tables WHERE source = ? AND \"table\" = ?", err))
+        return false;
+    bool ok = db_bind(&t->db, st, err, "ss", s->name, rule->name) && db_step(&t->db, st, &row, err);
+    if (ok && row)
+        snprintf(physical, sizeof physical, "%.*s", SPAN_ARG(db_col(st, 0)));
+    sqlite3_finalize(st);
+    if (!ok || !row)
+        return ok;
+    const char *public = strncmp(physical, "_sluice_", 8) == 0 ? physical + 8 : "";
+    return drop_object(t, "VIEW", public, err) && drop_object(t, "TABLE", physical, err) &&
+           db_run(&t->db, err, "DELETE FROM _sluice_columns WHERE physical = ?", "s", physical) &&
+           db_run(&t->db, err, "DELETE FROM _sluice_tables WHERE physical = ?", "s", physical) &&
+           db_run(&t->db, err, "DELETE FROM _sluice_missed WHERE source = ? AND \"table\" = ?", "ss", s->name, rule->name) &&
+           db_run(&t->db, err,
+                  "UPDATE _sluice_counts SET live = 0, dead = 0, newest_us = 0, first_event_at = '' WHERE source = ? AND "
+                  "\"table\" = ?",
+                  "ss", s->name, rule->name);
 }
 
 static void key_words(const struct table_rule *rule, struct buf *out)

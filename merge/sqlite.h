@@ -119,6 +119,8 @@ bool surplus_add(struct sqlite_target *t, struct span name, struct span value, u
 
 /* ---- schema.c ---- */
 bool schema_open(struct db *db, struct err *err);
+/* The table goes, with its columns, its view and what is listed of it; the counts of what was read stay. Nothing has it open. */
+bool schema_drop(struct sqlite_target *t, const struct source_config *s, const struct table_rule *rule, struct err *err);
 bool tab_of(struct sqlite_target *t, const struct source_config *s, const struct table_rule *rule, struct tab **ret,
             struct err *err);
 bool tab_alter(struct sqlite_target *t, struct tab *tab, const char *physical, struct err *err);

@@ -201,11 +201,20 @@ static void target_close(struct target **base)
     *base = NULL;
 }
 
+static bool target_clear(struct target *base, const struct source_config *s, const struct table_rule *rule, struct err *err)
+{
+    struct sqlite_target *t = self(base);
+    struct tab *tab;
+    forget_tabs(t); /* their statements hold the table */
+    return schema_drop(t, s, rule, err) && tab_of(t, s, rule, &tab, err);
+}
+
 static const struct target_ops sqlite_ops = {
     .begin = target_begin,
     .apply = target_apply,
     .is_merged = target_is_merged,
     .merged = target_merged,
+    .clear = target_clear,
     .commit = target_commit,
     .rollback = target_rollback,
     .close = target_close,

@@ -36,6 +36,8 @@ struct target_ops {
                   struct applied_row *ret, struct err *err);
     bool (*is_merged)(struct target *t, const char *object, bool *ret, struct err *err);
     bool (*merged)(struct target *t, const struct merged_object *o, struct err *err);
+    /* Within a transaction: the table is as if nothing had been applied to it. What is merged stays known as merged. */
+    bool (*clear)(struct target *t, const struct source_config *s, const struct table_rule *table, struct err *err);
     bool (*commit)(struct target *t, struct err *err);
     void (*rollback)(struct target *t);
     void (*close)(struct target **t); /* accepts NULL inside; rolls an open transaction back */

@@ -24,6 +24,7 @@ static void send_answer(struct request *r, struct http_answer *a, struct http_he
         extra[a->n_headers++] = (struct http_header){SPAN_LIT("Allow"), SPAN_LIT("POST")};
     a->headers = extra;
     r->answered = true;
+    r->told = a->status;
     if (!http_answer(r->x, a))
         (void)http_answer(r->x, &(struct http_answer){.status = 500});
 }

@@ -38,9 +38,9 @@ static void remember(struct rebuild *b, const struct entry *e)
     struct server *s = b->s;
     if (!e->dedupe.lo && !e->dedupe.hi)
         return;
-    for (size_t i = 0; i < s->n_sources; i++)
-        if (span_eqz(e->source, s->sources[i].config->name) && e->received_us + s->sources[i].duplicate_us > b->now_us)
-            seen_add(s->seen, e->dedupe, e->received_us + s->sources[i].duplicate_us, e->seq);
+    const struct door_source *d = door_find(door_now(s), e->source);
+    if (d && e->received_us + d->duplicate_us > b->now_us)
+        seen_add(s->seen, e->dedupe, e->received_us + d->duplicate_us, e->seq);
 }
 
 static bool read_tail(struct rebuild *b, uint64_t from, uint64_t to, struct err *err)
@@ -95,8 +95,8 @@ bool books_open(struct server *s, const char *data_dir, struct err *err)
     for (size_t i = 0; i < b.n_tallies; i++)
         free(b.tallies[i].name);
     free(b.tallies);
-    counts_init(&s->counts, s->n_sources, durable);
-    s->snapshot = mem_alloc((s->n_sources + 1) * sizeof *s->snapshot);
+    s->counts.mark = durable;
+    s->snapshot = mem_alloc((s->counts.room + 1) * sizeof *s->snapshot);
     return ok;
 }
 
@@ -105,7 +105,6 @@ void books_close(struct server *s)
     if (s->state_open)
         state_close(&s->state);
     s->state_open = false;
-    counts_release(&s->counts);
     free(s->snapshot);
 }
 
@@ -120,21 +119,21 @@ static struct books difference(const struct books *now, const struct books *then
                           .journalled = now->journalled - then->journalled};
 }
 
-static bool write_counts(struct server *s, uint64_t mark, struct err *err)
+static bool write_counts(struct server *s, size_t n, uint64_t mark, struct err *err)
 {
-    for (size_t i = 0; i < s->n_sources; i++) {
-        struct books delta = difference(&s->snapshot[i], &s->counts.sources[i].written);
-        if (delta.received && !state_books_add(&s->state, span_of(s->sources[i].config->name), &delta, mark, err))
+    for (size_t i = 0; i < n; i++) {
+        struct books delta = difference(&s->snapshot[i], &s->counts.sources[i]->written);
+        if (delta.received && !state_books_add(&s->state, span_of(s->counts.sources[i]->name), &delta, mark, err))
             return false;
     }
     return true;
 }
 
 /* Visits every secret whose last use is not on disk yet; with `write` it goes there. */
-static bool each_new_use(struct server *s, bool write, bool *ret_any, struct err *err)
+static bool each_new_use(struct server *s, const struct door *door, bool write, bool *ret_any, struct err *err)
 {
-    for (size_t i = 0; i < s->n_sources; i++) {
-        const struct door_source *source = &s->sources[i];
+    for (size_t i = 0; i < door->n_sources; i++) {
+        const struct door_source *source = &door->sources[i];
         struct keyring *ring = keyring_of(source);
         size_t n = ring ? verifier_secrets(ring->verifier) : 0;
         for (size_t k = 0; k < n; k++) {
@@ -152,34 +151,36 @@ static bool each_new_use(struct server *s, bool write, bool *ret_any, struct err
     return true;
 }
 
-static bool flush_locked(struct server *s, struct err *err)
+static bool flush_locked(struct server *s, const struct door *door, struct err *err)
 {
     uint64_t mark;
     bool any = false;
-    counts_books(&s->counts, s->snapshot, &mark);
-    for (size_t i = 0; i < s->n_sources; i++)
-        any = any || s->snapshot[i].received != s->counts.sources[i].written.received;
-    if (!each_new_use(s, false, &any, err))
+    size_t n = counts_books(&s->counts, s->snapshot, &mark);
+    for (size_t i = 0; i < n; i++)
+        any = any || s->snapshot[i].received != s->counts.sources[i]->written.received;
+    if (!each_new_use(s, door, false, &any, err))
         return false;
     if (!any)
         return true;
     if (!db_begin(&s->state.db, err))
         return false;
-    bool ok = write_counts(s, mark, err) && each_new_use(s, true, &any, err) && db_commit(&s->state.db, err);
+    bool ok = write_counts(s, n, mark, err) && each_new_use(s, door, true, &any, err) && db_commit(&s->state.db, err);
     if (!ok) {
         db_rollback(&s->state.db);
         return false;
     }
-    for (size_t i = 0; i < s->n_sources; i++)
-        s->counts.sources[i].written = s->snapshot[i];
+    for (size_t i = 0; i < n; i++)
+        s->counts.sources[i]->written = s->snapshot[i];
     return true;
 }
 
 bool server_flush_books(struct server *s, struct err *err)
 {
+    struct door *door = door_hold(s);
     pthread_mutex_lock(&s->book_lock);
-    bool ok = flush_locked(s, err);
+    bool ok = flush_locked(s, door, err);
     pthread_mutex_unlock(&s->book_lock);
+    door_leave(door);
     return ok;
 }
 
@@ -192,8 +193,12 @@ void *book_loop(void *server)
         struct err err = {0};
         if (!server_flush_books(s, &err))
             log_limited(&limit, LOG_WARN, "the books could not be written; tried again in a second", "error=\"%s\"", err.msg);
-        for (size_t i = 0; i < s->n_sources; i++)
-            keyring_refresh(s, &s->sources[i]);
+        server_refresh_secrets(s);
+        door_tidy(s);
+        static struct log_limit deliveries_limit;
+        if (!deliveries_write(s->deliveries, false, &err))
+            log_limited(&deliveries_limit, LOG_WARN, "the list of deliveries could not be written; tried again later",
+                        "error=\"%s\"", err.msg);
         static struct log_limit rejected_limit;
         if (!rejected_write(s->rejected, false, &err))
             log_limited(&rejected_limit, LOG_WARN, "the rejected requests could not be written; tried again later",

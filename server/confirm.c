@@ -218,22 +218,22 @@ bool confirm_ask(struct server *s, const char *source, const char *url)
     return there || room;
 }
 
-static bool any_fetches(const struct server *s)
+static bool any_fetches(const struct door *door)
 {
-    for (size_t i = 0; i < s->n_sources; i++)
-        for (size_t k = 0; k < s->sources[i].manifest->n_handshakes; k++)
-            if (s->sources[i].manifest->handshakes[k].has_fetch)
+    for (size_t i = 0; i < door->n_sources; i++)
+        for (size_t k = 0; k < door->sources[i].manifest->n_handshakes; k++)
+            if (door->sources[i].manifest->handshakes[k].has_fetch)
                 return true;
     return false;
 }
 
-bool confirm_start(struct server *s, const struct server_opts *o, struct err *err)
+bool confirm_start(struct server *s, const struct door *door, struct err *err)
 {
-    if (!any_fetches(s))
+    if (s->confirm || !any_fetches(door))
         return true;
     struct confirm *c = mem_alloc(sizeof *c);
-    c->via = o->confirm_via;
-    c->certificates = o->confirm_certificates;
+    c->via = s->confirm_via;
+    c->certificates = s->confirm_certificates;
     pthread_mutex_init(&c->lock, NULL);
     wait_cond_init(&c->cond);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !thread_start(&c->thread, confirm_loop, c)) {

@@ -11,18 +11,21 @@
 #include <stdatomic.h>
 
 struct source_count {
+    char *name;
     struct source_counts live; /* but in_flight */
     _Atomic uint64_t in_flight;
     struct books written; /* in state.db already, since the start */
 };
 struct counts {
     pthread_mutex_t lock;
-    struct source_count *sources;
-    size_t n;
+    struct source_count **sources; /* by slot; a source keeps its slot as long as the process lives */
+    atomic_size_t n;
+    size_t room;
     uint64_t unknown;
     uint64_t mark;
 };
-void counts_init(struct counts *c, size_t n_sources, uint64_t mark);
+void counts_init(struct counts *c, size_t room);
+bool counts_slot(struct counts *c, const char *name, size_t *ret); /* a new one where there is none; false: no room */
 void counts_release(struct counts *c);
 void counts_arrive(struct counts *c, size_t source);
 void counts_finish(struct counts *c, size_t source, enum outcome o, uint64_t now_us);
@@ -33,5 +36,6 @@ void counts_batch_end(struct counts *c);
 void counts_live(struct counts *c, size_t source, struct source_counts *ret);
 void counts_unknown(struct counts *c);
 bool outcome_rejects(enum outcome o);
-/* The balanced books since the start, one for each source, and the mark that `journalled` goes up to. */
-void counts_books(struct counts *c, struct books *ret, uint64_t *ret_mark);
+/* The balanced books since the start, one for each slot, and the mark that `journalled` goes up to. Returns how many; ret has
+ * room for all that may be. */
+size_t counts_books(struct counts *c, struct books *ret, uint64_t *ret_mark);

@@ -1,8 +1,10 @@
 /* door: what the files of the server share. Private to server/.
  *
  * server.c  start and stop           request.c   one request's way           gather.c   its source, and who sent it
+ * door.c    the sources, replaced whole
  * judge.c   what a whole request is  answer.c    what it is told             seen.c     duplicates
  * books.c   books and marks on disk  counts.c    the counters                rejected.c what was refused, kept
+ * deliveries.c  the list of the last ones
  * keyring.c verifiers and delivered secrets      handshake.c proofs of ownership
  * forwarded.c  who is behind a proxy             confirm.c   URLs that a handshake asks for
  * await.c   answers that wait for Kafka
@@ -14,6 +16,7 @@
 #include "http/http.h"
 #include "http/peers.h"
 #include "server/counts.h"
+#include "server/deliveries.h"
 #include "server/rejected.h"
 #include "server/seen.h"
 #include "server/server.h"
@@ -25,9 +28,12 @@
 #define RETRY_AFTER "5"
 
 #define RETIRED_MAX 8 /* secrets of a source that have no grace any more, the newest first */
+#define SOURCES_LATER 1024 /* further names of sources, while it runs */
 
 struct door_source {
     const struct source_config *config;
+    const struct config *whole;
+    size_t slot; /* of what belongs to its name */
     const struct manifest *manifest;
     _Atomic(struct keyring *) ring; /* NULL: verification: none, or webhook: off */
     struct scope_pair *pairs;   /* its config values */
@@ -41,8 +47,17 @@ struct door_source {
                                            and a handshake that we asked for may bring it unsigned */
 };
 
+/* The sources at one moment. */
+struct door {
+    struct door *next; /* of those that were replaced */
+    const struct config *config; /* held */
+    struct door_source *sources;
+    size_t n_sources;
+    atomic_size_t users;
+};
+
 /* What verifies a source now. A handshake that brings a secret, or a file that has another one, puts a new one in its place; the
- * old ones live until the stop, since a worker may be reading them. */
+ * old ones live as long as their door, since a worker may be reading them. */
 struct keyring {
     struct keyring *older;
     struct verifier *verifier;
@@ -71,6 +86,7 @@ struct workspace {
     struct verify_scratch *verify;
     struct buf text;
     struct buf blanked; /* what stands in place of credentials */
+    _Atomic(struct door *) looks; /* the door that it is about to take; NULL: none */
 };
 
 struct server {
@@ -78,9 +94,10 @@ struct server {
     const struct io *io;
     struct journal *journal;
     struct lane *lane;
-    struct door_source *sources;
-    size_t n_sources;
-    struct buf warnings;
+    _Atomic(struct door *) door;
+    struct door *replaced;     /* guarded by door_lock, as replacing it is */
+    pthread_mutex_t door_lock;
+    struct buf warnings;       /* of the start, then of the last change; guarded by deliver_lock once it serves */
     struct http_server *http;
     struct workspace *workspaces; /* by worker */
     unsigned n_workers;
@@ -90,6 +107,7 @@ struct server {
     struct histogram verify_times, request_times;
     struct seen *seen;
     struct rejected *rejected;
+    struct deliveries *deliveries;
     struct peers *clients; /* open requests by whom a proxy speaks for */
     struct tls *tls;       /* NULL: plain HTTP */
     pthread_mutex_t book_lock;
@@ -99,7 +117,8 @@ struct server {
     uint64_t started_us;
     const char *data_dir;
     pthread_mutex_t deliver_lock; /* one secret is taken at a time */
-    struct confirm *confirm;      /* NULL: no source fetches */
+    _Atomic(struct confirm *) confirm; /* NULL: no source fetches */
+    const char *confirm_via, *confirm_certificates;
     struct server_ack ack;
     struct awaiting awaiting;
     pthread_mutex_t stop_lock;
@@ -117,10 +136,13 @@ struct request {
     struct server *server;
     struct address client; /* the peer's, or as a trusted proxy says */
     bool client_counted;
+    struct door *door;          /* taken; NULL: not yet */
     struct door_source *source; /* NULL: unknown */
     size_t source_index;
     enum outcome outcome;
     unsigned status; /* of a refusal */
+    unsigned told;   /* the status that was answered; 0: none yet */
+    uint64_t entry;  /* the sequence of the entry that it is, or is a copy of; 0: none */
     bool arrived, finished; /* counted */
     bool refused;    /* from its head; its body comes in to be kept with it */
     bool answered;
@@ -139,6 +161,17 @@ struct request {
 /* ---- server.c ---- */
 /* Sleeps, or wakes at once when the server stops; false: stop. */
 bool server_sleep(struct server *s, uint64_t us);
+
+/* ---- door.c ---- */
+bool door_open(struct server *s, struct err *err);
+void door_close(struct server *s); /* nobody is in one any more */
+void door_tidy(struct server *s);  /* frees those that were replaced and are empty */
+/* The one of now: by its worker, without a lock; by any other thread. Both: until door_leave. */
+struct door *door_take(struct server *s, unsigned worker);
+struct door *door_hold(struct server *s);
+void door_leave(struct door *door);
+struct door *door_now(const struct server *s); /* while nobody can replace it: at the start, and under deliver_lock */
+struct door_source *door_find(const struct door *door, struct span name); /* NULL: none */
 
 /* ---- forwarded.c ---- */
 /* Whom a request that came from a trusted proxy is from. */
@@ -179,15 +212,13 @@ void handshake_answer(struct request *r, const struct handshake_rule *h, struct 
 bool handshake_may_be_unsigned(const struct door_source *source); /* some handshake is not verified */
 
 /* ---- keyring.c ---- */
-bool keyring_open(struct server *s, struct door_source *d, struct err *err); /* warnings into the server's */
+/* Warnings into the server's. older: of the same source in the door before, or NULL: what it holds still counts for a while. */
+bool keyring_open(struct server *s, struct door_source *d, struct keyring *older, struct err *err);
 void keyring_close(struct door_source *d);
 struct keyring *keyring_of(const struct door_source *d);
 /* Takes up what changed in the secrets' files. By the bookkeeper. */
 void keyring_refresh(struct server *s, struct door_source *d);
 bool keyring_can_judge(const struct door_source *d, uint64_t now_us);
-/* From now on the secret verifies; the one of that id no longer does once it is in no file. */
-bool keyring_take(struct server *s, struct door_source *d, struct span secret, struct err *err);
-bool keyring_drop(struct server *s, struct door_source *d, const char *id, struct err *err);
 enum delivery { DELIVERY_TAKEN, DELIVERY_KNOWN, DELIVERY_REFUSED, DELIVERY_UNFIT, DELIVERY_FAILED };
 /* Makes a secret that a handshake brought one of the source's: on disk first, then in use. Unsigned, only the first one is taken,
  * or those before secrets_until. `id` takes its id. */
@@ -195,7 +226,7 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
                               struct err *err);
 
 /* ---- confirm.c ---- */
-bool confirm_start(struct server *s, const struct server_opts *o, struct err *err);
+bool confirm_start(struct server *s, const struct door *door, struct err *err); /* unless it runs, or none of them fetches */
 void confirm_stop(struct server *s);
 /* https, no user, port 443, a pinned host. *ret_host takes the host of a URL that has one. */
 #define HOST_MAX 256

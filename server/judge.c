@@ -187,6 +187,7 @@ static void stored(struct ticket *t, const struct err *err)
         counts_stored(&s->counts, r->source_index, t->seq, s->batch_us);
         r->finished = true;
         r->outcome = OUT_ACCEPTED;
+        r->entry = t->seq;
         r->stored = true;
     }
     s->batch_n++;
@@ -312,7 +313,10 @@ static void judge(struct request *r, struct workspace *w)
     uint64_t seq;
     if (!has_key(r) || !seen_has(s->seen, r->dedupe, r->verified_us, &seq)) {
         store(r, &found);
-    } else if (await_is_delivered(s, seq)) {
+        return;
+    }
+    r->entry = seq;
+    if (await_is_delivered(s, seq)) {
         answer_outcome(r, OUT_DUPLICATE);
     } else if (await_refuses(s)) {
         answer_outcome(r, OUT_UNAVAILABLE);

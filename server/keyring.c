@@ -79,46 +79,42 @@ static void fresh_free(struct fresh *f)
     buf_release(&f->ids);
 }
 
-/* What somebody asks for beside what the files say. */
-struct change {
-    struct span take; /* a secret that verifies from now on, also before its file is seen here */
-    const struct door_source *retired; /* whose retired ones have no grace */
-};
-
 static bool is_retired(const struct door_source *d, const char *id)
 {
-    for (size_t i = 0; d && i < RETIRED_MAX; i++)
+    for (size_t i = 0; i < RETIRED_MAX; i++)
         if (strcmp(d->retired[i], id) == 0)
             return true;
     return false;
 }
 
 /* Those of the ring before that are not configured any more and still count; borrowed from it. */
-static size_t still_good(struct server *s, const struct fresh *f, const struct keyring *older, const struct change *change,
-                         struct verify_secret *ret)
+static size_t still_good(struct server *s, const struct door_source *d, const struct fresh *f, const struct keyring *older,
+                         struct span take, struct verify_secret *ret)
 {
-    uint64_t now = s->io->world->now_us(s->io), until = now + s->config->secret_grace_us;
+    uint64_t now = s->io->world->now_us(s->io), until = now + d->whole->secret_grace_us;
     size_t n = 0;
     for (size_t i = 0; older && i < verifier_secrets(older->verifier); i++) {
         struct verify_secret one = {.text = verifier_secret_text(older->verifier, i)};
         (void)verifier_secret(older->verifier, i, &one.retire_at_us);
-        if (fresh_has(f, one.text) || (one.retire_at_us && one.retire_at_us <= now) || ct_equal(one.text, change->take))
+        if (fresh_has(f, one.text) || (one.retire_at_us && one.retire_at_us <= now) || ct_equal(one.text, take))
             continue;
-        if (is_retired(change->retired, verifier_secret(older->verifier, i, &(uint64_t){0})))
+        if (is_retired(d, verifier_secret(older->verifier, i, &(uint64_t){0})))
             continue;
         if (f->whole && (!one.retire_at_us || until < one.retire_at_us))
             one.retire_at_us = until;
         ret[n++] = one;
     }
-    if (change->take.n && !fresh_has(f, change->take))
-        ret[n++] = (struct verify_secret){.text = change->take, .retire_at_us = until};
+    if (take.n && !fresh_has(f, take))
+        ret[n++] = (struct verify_secret){.text = take, .retire_at_us = until};
     return n;
 }
 
-/* The configured secrets, the delivered ones, and of the ring before what still counts. */
-static bool make_verifier(struct server *s, const struct source_config *config, const struct keyring *older,
-                          const struct change *change, struct keyring *ring, struct buf *warnings, struct err *err)
+/* The configured secrets, the delivered ones, of the ring before what still counts, and `take`, where it is not empty: a secret
+ * that verifies from now on, also before its file is seen here. */
+static bool make_verifier(struct server *s, const struct door_source *d, const struct keyring *older, struct span take,
+                          struct keyring *ring, struct buf *warnings, struct err *err)
 {
+    const struct source_config *config = d->config;
     struct source_config whole = *config;
     struct err why = {0};
     char **paths = NULL;
@@ -139,7 +135,7 @@ static bool make_verifier(struct server *s, const struct source_config *config, 
     struct fresh fresh;
     fresh_read(&fresh, &whole, config->n_secrets);
     ring->fresh = mem_dup(buf_z(&fresh.ids));
-    bool ok = verifier_new(&whole, kept, still_good(s, &fresh, older, change, kept), &ring->verifier, warnings, err);
+    bool ok = verifier_new(&whole, kept, still_good(s, d, &fresh, older, take, kept), &ring->verifier, warnings, err);
     fresh_free(&fresh);
     free(kept);
     free(whole.secrets);
@@ -157,11 +153,11 @@ static uint64_t last_used(const struct keyring *older, const char *id)
     return latest;
 }
 
-static struct keyring *make_ring(struct server *s, const struct source_config *config, struct keyring *older,
-                                 const struct change *change, struct buf *warnings, struct err *err)
+static struct keyring *make_ring(struct server *s, const struct door_source *d, struct keyring *older, struct span take,
+                                 struct buf *warnings, struct err *err)
 {
     struct keyring *ring = mem_alloc(sizeof *ring);
-    if (!make_verifier(s, config, older, change, ring, warnings, err)) {
+    if (!make_verifier(s, d, older, take, ring, warnings, err)) {
         free(ring->fresh);
         free(ring);
         return NULL;
@@ -187,13 +183,13 @@ static void ring_free(struct keyring *ring)
     free(ring);
 }
 
-bool keyring_open(struct server *s, struct door_source *d, struct err *err)
+bool keyring_open(struct server *s, struct door_source *d, struct keyring *older, struct err *err)
 {
     const char *name = d->config->name;
-    const struct change none = {.retired = d};
-    struct keyring *ring = make_ring(s, d->config, NULL, &none, &s->warnings, err);
+    struct keyring *ring = make_ring(s, d, older, (struct span){NULL, 0}, &s->warnings, err);
     if (!ring)
         return false;
+    ring->older = NULL; /* it is of another door */
     atomic_store(&d->ring, ring);
     if (verifier_can_judge(ring->verifier, s->io->world->now_us(s->io)))
         return true;
@@ -229,15 +225,14 @@ bool keyring_can_judge(const struct door_source *d, uint64_t now_us)
 
 /* ---- a file has another secret ---- */
 
-static void tell_refresh(const struct server *s, const struct door_source *d, const struct fresh *f,
-                         const struct keyring *ring)
+static void tell_refresh(const struct door_source *d, const struct fresh *f, const struct keyring *ring)
 {
     if (!f->whole)
         log_warn("a secret's file cannot be read: what it held before goes on verifying", "source=%s error=\"%s\"",
                  d->config->name, f->why.msg);
     else
         log_info("replaced secrets are in use", "source=%s secrets=\"%s\" held=%zu grace_s=%llu", d->config->name, ring->fresh,
-                 verifier_secrets(ring->verifier), (unsigned long long)(s->config->secret_grace_us / 1000000));
+                 verifier_secrets(ring->verifier), (unsigned long long)(d->whole->secret_grace_us / 1000000));
 }
 
 static void refresh_locked(struct server *s, struct door_source *d, struct fresh *f)
@@ -246,14 +241,13 @@ static void refresh_locked(struct server *s, struct door_source *d, struct fresh
     struct keyring *old = atomic_load(&d->ring);
     if (strcmp(buf_z(&f->ids), old->fresh) == 0)
         return;
-    const struct change none = {.retired = d};
-    struct keyring *ring = make_ring(s, d->config, old, &none, NULL, &err);
+    struct keyring *ring = make_ring(s, d, old, (struct span){NULL, 0}, NULL, &err);
     if (!ring) {
         log_warn("replaced secrets are not taken up; those before stay", "source=%s error=\"%s\"", d->config->name, err.msg);
         return;
     }
     atomic_store(&d->ring, ring);
-    tell_refresh(s, d, f, ring);
+    tell_refresh(d, f, ring);
 }
 
 void keyring_refresh(struct server *s, struct door_source *d)
@@ -272,32 +266,46 @@ void keyring_refresh(struct server *s, struct door_source *d)
 
 static bool change_ring_locked(struct server *s, struct door_source *d, struct span take, struct err *err)
 {
-    const struct change change = {.take = take, .retired = d};
     struct keyring *old = atomic_load(&d->ring);
-    struct keyring *ring = old ? make_ring(s, d->config, old, &change, NULL, err) : NULL;
+    struct keyring *ring = old ? make_ring(s, d, old, take, NULL, err) : NULL;
     if (ring)
         atomic_store(&d->ring, ring);
     return ring || !old;
 }
 
-bool keyring_take(struct server *s, struct door_source *d, struct span secret, struct err *err)
+/* The lock first: while it is held the door is not replaced, so that the change is not made to one that is going. */
+static struct door_source *lock_source(struct server *s, struct span source)
 {
     pthread_mutex_lock(&s->deliver_lock);
-    bool ok = change_ring_locked(s, d, secret, err);
+    return door_find(door_now(s), source);
+}
+
+bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err)
+{
+    struct door_source *d = lock_source(s, source);
+    bool ok = !d || change_ring_locked(s, d, secret, err);
     pthread_mutex_unlock(&s->deliver_lock);
     return ok;
 }
 
-bool keyring_drop(struct server *s, struct door_source *d, const char *id, struct err *err)
+bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err)
 {
-    pthread_mutex_lock(&s->deliver_lock);
-    if (!is_retired(d, id)) {
+    struct door_source *d = lock_source(s, source);
+    if (d && !is_retired(d, id)) {
         memmove(d->retired[1], d->retired[0], sizeof d->retired - sizeof d->retired[0]);
         snprintf(d->retired[0], sizeof d->retired[0], "%s", id);
     }
-    bool ok = change_ring_locked(s, d, (struct span){NULL, 0}, err);
+    bool ok = !d || change_ring_locked(s, d, (struct span){NULL, 0}, err);
     pthread_mutex_unlock(&s->deliver_lock);
     return ok;
+}
+
+void server_secret_expect(struct server *s, struct span source, uint64_t until_us)
+{
+    struct door_source *d = lock_source(s, source);
+    if (d)
+        atomic_store(&d->expects_until_us, until_us);
+    pthread_mutex_unlock(&s->deliver_lock);
 }
 
 /* ---- a secret arrives ---- */
@@ -355,8 +363,7 @@ static enum delivery deliver(struct server *s, struct door_source *d, struct spa
         return DELIVERY_UNFIT;
     if (!keep(s, d, secret, id, err))
         return DELIVERY_FAILED;
-    const struct change none = {.retired = d};
-    struct keyring *ring = make_ring(s, d->config, old, &none, NULL, err);
+    struct keyring *ring = make_ring(s, d, old, (struct span){NULL, 0}, NULL, err);
     if (!ring)
         return DELIVERY_FAILED;
     atomic_store(&d->ring, ring);
@@ -368,7 +375,8 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
 {
     secret_id(secret, id);
     pthread_mutex_lock(&s->deliver_lock);
-    enum delivery done = deliver(s, d, secret, verified, id, err);
+    struct door_source *now = door_find(door_now(s), span_of(d->config->name)); /* the door may be another one by now */
+    enum delivery done = now && keyring_of(now) ? deliver(s, now, secret, verified, id, err) : DELIVERY_REFUSED;
     pthread_mutex_unlock(&s->deliver_lock);
     return done;
 }

@@ -29,10 +29,10 @@ struct rejected {
     const struct io *io;
     char dir[PATH_BYTES];
     char **names;
-    size_t n_sources;
+    atomic_size_t n_sources;
     uint32_t keep_max;
     bool has_dir; /* the writer's */
-    struct queue *queues;
+    struct queue *queues; /* with room for those that come later */
 };
 
 /* ---- one request ---- */
@@ -313,26 +313,31 @@ bool rejected_read_file(const struct io *io, const char *data_dir, const char *s
 
 /* ---- life ---- */
 
+void rejected_add(struct rejected *r, size_t source, const char *name, struct buf *warnings)
+{
+    if (source < r->n_sources)
+        return;
+    r->names[source] = mem_dup(name);
+    pthread_mutex_init(&r->queues[source].lock, NULL);
+    if (r->keep_max)
+        read_back(r, source, warnings);
+    else
+        forget(r, source, warnings);
+    atomic_store(&r->n_sources, source + 1);
+}
+
 struct rejected *rejected_open(const struct rejected_opts *o, struct buf *warnings)
 {
     struct rejected *r = mem_alloc(sizeof *r);
+    size_t room = o->room > o->n_names ? o->room : o->n_names;
     r->io = o->io;
-    r->names = mem_alloc((o->n_names + 1) * sizeof *r->names);
-    r->n_sources = o->n_names;
+    r->names = mem_alloc((room + 1) * sizeof *r->names);
     r->keep_max = o->keep_max;
-    r->queues = mem_alloc((o->n_names + 1) * sizeof *r->queues);
-    for (size_t i = 0; i < r->n_sources; i++) {
-        r->names[i] = mem_dup(o->names[i]);
-        pthread_mutex_init(&r->queues[i].lock, NULL);
-    }
+    r->queues = mem_alloc((room + 1) * sizeof *r->queues);
     if (snprintf(r->dir, sizeof r->dir, "%s/rejected", o->data_dir) >= (int)sizeof r->dir)
         r->keep_max = 0;
-    for (size_t i = 0; i < r->n_sources; i++) {
-        if (r->keep_max)
-            read_back(r, i, warnings);
-        else
-            forget(r, i, warnings);
-    }
+    for (size_t i = 0; i < o->n_names; i++)
+        rejected_add(r, i, o->names[i], warnings);
     return r;
 }
 

@@ -25,12 +25,14 @@ struct rejected_opts {
     const struct io *io;
     const char *data_dir;
     const char *const *names; /* of the sources; copied */
-    size_t n_names;
+    size_t n_names, room; /* for names that come later, too */
     uint32_t keep_max;
 };
 /* Never fails: what could not be read is one line each in `warnings`. */
 struct rejected *rejected_open(const struct rejected_opts *o, struct buf *warnings);
 void rejected_close(struct rejected **r);
+/* One more source, whose place is the next one free; nothing where it is there already. By one thread at a time. */
+void rejected_add(struct rejected *r, size_t source, const char *name, struct buf *warnings);
 bool rejected_keeps(const struct rejected *r); /* whether any is kept at all */
 /* Copies the record; a body that is too long is cut, with its length noted. Without memory it is not kept. */
 void rejected_keep(struct rejected *r, size_t source, const struct record *record);

@@ -112,6 +112,27 @@ static void on_refused(void *ctx, struct http_exchange *x, unsigned status, bool
     answer_refusal(r);
 }
 
+/* Into the list of the last deliveries, and with log.level debug into the log. */
+static void note(const struct request *r, uint64_t latency_us)
+{
+    const struct server *s = r->server;
+    uint64_t bytes = r->x->declared != HTTP_CHUNKED ? r->x->declared : r->message.body.n;
+    struct delivery_mark m = {.received_us = r->verified_us ? r->verified_us : s->io->world->now_us(s->io) - latency_us,
+                              .seq = r->entry,
+                              .bytes = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes,
+                              .latency_us = latency_us > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_us,
+                              .status = (uint16_t)r->told,
+                              .outcome = r->outcome};
+    if (r->arrived)
+        deliveries_note(s->deliveries, r->source_index, &m);
+    if (!log_wants(LOG_DEBUG))
+        return;
+    char client[ADDRESS_TEXT_MAX];
+    address_text(&r->client, client);
+    log_debug("request", "source=%s outcome=%s status=%u client=%s us=%llu", r->source ? r->source->config->name : "-",
+              outcome_name(r->outcome), r->told, client, (unsigned long long)latency_us);
+}
+
 static void on_over(void *ctx, struct http_exchange *x)
 {
     struct server *s = ctx;
@@ -119,8 +140,12 @@ static void on_over(void *ctx, struct http_exchange *x)
     request_finish(r, OUT_ABORTED); /* unless it has an outcome already */
     if (r->client_counted)
         peers_leave(s->clients, &r->client);
+    uint64_t latency_us = s->io->world->monotonic_us(s->io) - x->began_us;
+    note(r, latency_us);
+    if (r->door)
+        door_leave(r->door);
     if (r->answered)
-        histogram_observe(&s->request_times, s->io->world->monotonic_us(s->io) - x->began_us);
+        histogram_observe(&s->request_times, latency_us);
 }
 
 const struct http_handler request_handler = {

@@ -4,74 +4,13 @@
 #include "core/mem.h"
 #include "core/thread.h"
 #include "core/wait.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define DRAIN_US UINT64_C(5000000)                    /* for requests whose bodies are still coming in */
-#define REMEMBER_MIN_US (UINT64_C(24) * 3600 * 1000000) /* deliveries without a signed time */
 
 /* ---- sources ---- */
-
-static bool path_reads_json(const struct path *p)
-{
-    for (; p; p = p->other)
-        if ((p->root == ROOT_BODY && p->n_steps) || p->root == ROOT_EVENT)
-            return true;
-    return false;
-}
-
-static bool template_reads_json(const struct template *t)
-{
-    for (size_t i = 0; i < t->n_parts; i++) {
-        const struct template_part *part = &t->parts[i];
-        if (!part->literal && path_reads_json(&part->path))
-            return true;
-        for (size_t k = 0; k < part->n_joined; k++)
-            if (path_reads_json(&part->joined[k]))
-                return true;
-    }
-    return false;
-}
-
-static bool handshake_reads_json(const struct handshake_rule *h)
-{
-    bool reads = template_reads_json(&h->text) || (h->has_secret && path_reads_json(&h->secret)) ||
-                 (h->has_fetch && path_reads_json(&h->fetch));
-    for (size_t i = 0; i < h->n_when; i++)
-        reads = reads || path_reads_json(&h->when[i].path);
-    for (size_t i = 0; i < h->n_must; i++)
-        reads = reads || path_reads_json(&h->must[i].path);
-    for (size_t i = 0; i < h->n_shapes; i++)
-        reads = reads || path_reads_json(&h->shapes[i].path);
-    for (size_t i = 0; i < h->n_json; i++)
-        reads = reads || template_reads_json(&h->json[i].text);
-    for (size_t i = 0; i < h->n_headers; i++)
-        reads = reads || template_reads_json(&h->headers[i].value);
-    return reads;
-}
-
-static bool source_reads_json(const struct manifest *m)
-{
-    bool reads = template_reads_json(&m->event.id) || m->event.has_each;
-    for (size_t i = 0; i < m->n_handshakes; i++) {
-        reads = reads || handshake_reads_json(&m->handshakes[i]);
-    }
-    return reads;
-}
-
-/* Twice the time within which a delivery verifies: afterwards a copy is refused as expired. */
-static uint64_t remember_us(const struct manifest *m)
-{
-    uint64_t longest = 0;
-    for (size_t i = 0; i < m->n_schemes; i++) {
-        const struct time_rule *t = &m->schemes[i].time;
-        if (!t->present || !t->is_signed || !t->has_past || !t->past_us)
-            return REMEMBER_MIN_US;
-        if (t->past_us > longest)
-            longest = t->past_us;
-    }
-    return longest * 2 > REMEMBER_MIN_US ? longest * 2 : REMEMBER_MIN_US;
-}
 
 char *server_public_url(const struct config *c, const struct source_config *s)
 {
@@ -103,51 +42,21 @@ void server_signed_url(const char *public_url, struct span target, struct buf *o
     }
 }
 
-static bool add_source(struct server *s, const struct source_config *config, struct err *err)
-{
-    struct door_source *d = &s->sources[s->n_sources++];
-    const struct manifest *m = config->manifest;
-    struct err why = {0};
-    *d = (struct door_source){.config = config,
-                              .manifest = m,
-                              .public_url = server_public_url(s->config, config),
-                              .duplicate_us = remember_us(m),
-                              .reads_json = source_reads_json(m),
-                              .has_id = m->event.id.n_parts || m->event.id_is_body_hash};
-    if (!config_pairs(config, &d->pairs, &d->n_pairs, &why)) {
-        d->pairs = NULL;
-        d->n_pairs = 0;
-    }
-    if (config->webhook_off)
-        return true;
-    if (config->unverified) {
-        buf_addf(&s->warnings, "%s: verification: none: whatever is posted to /in/%s is taken as genuine\n", config->name,
-                 config->name);
-        return true;
-    }
-    return keyring_open(s, d, err) || err_prefix(err, "source %s", config->name);
-}
-
-static bool add_sources(struct server *s, struct err *err)
-{
-    s->sources = mem_alloc((s->config->n_sources + 1) * sizeof *s->sources);
-    for (size_t i = 0; i < s->config->n_sources; i++)
-        if (!add_source(s, &s->config->sources[i], err))
-            return false;
-    return true;
-}
-
 static void open_rejected(struct server *s, const char *data_dir)
 {
-    const char **names = mem_alloc((s->n_sources + 1) * sizeof *names);
-    for (size_t i = 0; i < s->n_sources; i++)
-        names[i] = s->sources[i].config->name;
+    const char **names = mem_alloc((s->counts.n + 1) * sizeof *names);
+    for (size_t i = 0; i < s->counts.n; i++)
+        names[i] = s->counts.sources[i]->name;
     struct rejected_opts o = {.io = s->io,
                               .data_dir = data_dir,
                               .names = names,
-                              .n_names = s->n_sources,
+                              .n_names = s->counts.n,
+                              .room = s->counts.room,
                               .keep_max = s->config->rejected_max};
     s->rejected = rejected_open(&o, &s->warnings);
+    s->deliveries = deliveries_open(s->io, data_dir, s->counts.room, s->config->deliveries_max);
+    for (size_t i = 0; i < s->counts.n; i++)
+        deliveries_add(s->deliveries, i, names[i], &s->warnings);
     free(names);
 }
 
@@ -270,14 +179,18 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     buf_init(&s->warnings, 1 << 16);
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->deliver_lock, NULL);
+    pthread_mutex_init(&s->door_lock, NULL);
     pthread_mutex_init(&s->stop_lock, NULL);
     wait_cond_init(&s->stop_cond);
     start_clients(s);
     make_workspaces(s);
-    bool ok = start_tls(s, err) && add_sources(s, err) && books_open(s, o->data_dir, err);
+    s->confirm_via = o->confirm_via;
+    s->confirm_certificates = o->confirm_certificates;
+    counts_init(&s->counts, s->config->n_sources + SOURCES_LATER);
+    bool ok = start_tls(s, err) && door_open(s, err) && books_open(s, o->data_dir, err);
     if (ok)
         open_rejected(s, o->data_dir);
-    if (!ok || !open_http(s, err) || !start_threads(s, err) || !await_start(s, err) || !confirm_start(s, o, err) ||
+    if (!ok || !open_http(s, err) || !start_threads(s, err) || !await_start(s, err) || !confirm_start(s, door_now(s), err) ||
         !start_workers(s, err)) {
         server_stop(&s);
         return false;
@@ -325,17 +238,6 @@ static void stop_threads(struct server *s)
     await_stop(s);
 }
 
-static void free_sources(struct server *s)
-{
-    for (size_t i = 0; i < s->n_sources; i++) {
-        struct door_source *d = &s->sources[i];
-        keyring_close(d);
-        config_pairs_free(&d->pairs, d->n_pairs);
-        free(d->public_url);
-    }
-    free(s->sources);
-}
-
 void server_drain(struct server *s)
 {
     if (s && s->serving)
@@ -357,10 +259,14 @@ void server_stop(struct server **server)
     if (s->rejected && !rejected_write(s->rejected, true, &err))
         log_warn("the last rejected requests could not be written", "error=\"%s\"", err.msg);
     rejected_close(&s->rejected);
+    if (s->deliveries && !deliveries_write(s->deliveries, true, &err))
+        log_warn("the list of the last deliveries could not be written", "error=\"%s\"", err.msg);
+    deliveries_close(&s->deliveries);
     http_free(&s->http);
-    free_workspaces(s);
     books_close(s);
-    free_sources(s);
+    door_close(s); /* looks at the workspaces */
+    free_workspaces(s);
+    counts_release(&s->counts);
     seen_free(&s->seen);
     peers_free(&s->clients);
     tls_free(&s->tls);
@@ -368,6 +274,7 @@ void server_stop(struct server **server)
     pthread_mutex_destroy(&s->book_lock);
     pthread_mutex_destroy(&s->awaiting.lock);
     pthread_mutex_destroy(&s->deliver_lock);
+    pthread_mutex_destroy(&s->door_lock);
     pthread_mutex_destroy(&s->stop_lock);
     pthread_cond_destroy(&s->stop_cond);
     free(s);
@@ -388,16 +295,15 @@ uint16_t server_port(const struct server *s)
 
 bool server_counts(const struct server *cs, struct span source, struct source_counts *ret)
 {
-    struct server *s = (struct server *)(uintptr_t)cs; /* for its lock */
-    for (size_t i = 0; i < s->n_sources; i++) {
-        const struct door_source *d = &s->sources[i];
-        if (!span_eqz(source, d->config->name))
-            continue;
-        counts_live(&s->counts, i, ret);
+    struct server *s = (struct server *)(uintptr_t)cs; /* for its locks */
+    struct door *door = door_hold(s);
+    const struct door_source *d = door_find(door, source);
+    if (d) {
+        counts_live(&s->counts, d->slot, ret);
         ret->can_judge = d->config->unverified || keyring_can_judge(d, s->io->world->now_us(s->io));
-        return true;
     }
-    return false;
+    door_leave(door);
+    return d != NULL;
 }
 
 uint64_t server_unknown_source(const struct server *cs)
@@ -415,66 +321,55 @@ void server_times(const struct server *s, struct histogram_snapshot *ret_verify,
     histogram_snapshot(&s->request_times, ret_request);
 }
 
-const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_retire_us,
-                          uint64_t *ret_last_used_us)
+bool server_secret(const struct server *cs, struct span source, size_t i, struct held_id *ret)
 {
-    for (size_t k = 0; k < s->n_sources; k++) {
-        const struct door_source *d = &s->sources[k];
-        const struct keyring *ring = keyring_of(d);
-        if (!ring || !span_eqz(source, d->config->name) || i >= verifier_secrets(ring->verifier))
-            continue;
-        *ret_last_used_us = atomic_load(&ring->last_used_us[i]);
-        return verifier_secret(ring->verifier, i, ret_retire_us);
+    struct server *s = (struct server *)(uintptr_t)cs;
+    struct door *door = door_hold(s);
+    const struct door_source *d = door_find(door, source);
+    const struct keyring *ring = d ? keyring_of(d) : NULL;
+    bool found = ring && i < verifier_secrets(ring->verifier);
+    if (found) {
+        ret->last_used_us = atomic_load(&ring->last_used_us[i]);
+        snprintf(ret->id, sizeof ret->id, "%s", verifier_secret(ring->verifier, i, &ret->retire_us));
     }
-    return NULL;
-}
-
-static struct door_source *door_named(struct server *s, struct span source)
-{
-    for (size_t k = 0; k < s->n_sources; k++)
-        if (span_eqz(source, s->sources[k].config->name))
-            return &s->sources[k];
-    return NULL;
+    door_leave(door);
+    return found;
 }
 
 void server_secrets_look(struct server *s, struct span source)
 {
-    struct door_source *d = door_named(s, source);
+    struct door *door = door_hold(s);
+    struct door_source *d = door_find(door, source);
     if (d)
         keyring_refresh(s, d);
+    door_leave(door);
 }
 
-bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err)
+size_t server_deliveries(const struct server *cs, struct span source, struct delivery_mark *ret, size_t max)
 {
-    struct door_source *d = door_named(s, source);
-    return !d || keyring_take(s, d, secret, err);
+    struct server *s = (struct server *)(uintptr_t)cs;
+    struct door *door = door_hold(s);
+    const struct door_source *d = door_find(door, source);
+    size_t n = d ? deliveries_newest(s->deliveries, d->slot, ret, max) : 0;
+    door_leave(door);
+    return n;
 }
 
-bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err)
+bool server_rejected(const struct server *cs, struct span source, size_t max, struct buf *out)
 {
-    struct door_source *d = door_named(s, source);
-    return !d || keyring_drop(s, d, id, err);
-}
-
-void server_secret_expect(struct server *s, struct span source, uint64_t until_us)
-{
-    struct door_source *d = door_named(s, source);
+    struct server *s = (struct server *)(uintptr_t)cs;
+    struct door *door = door_hold(s);
+    const struct door_source *d = door_find(door, source);
     if (d)
-        atomic_store(&d->expects_until_us, until_us);
+        rejected_newest(s->rejected, d->slot, max, out);
+    door_leave(door);
+    return d && buf_ok(out);
 }
 
-bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out)
+void server_warnings(const struct server *cs, struct buf *out)
 {
-    for (size_t i = 0; i < s->n_sources; i++) {
-        if (span_eqz(source, s->sources[i].config->name)) {
-            rejected_newest(s->rejected, i, max, out);
-            return buf_ok(out);
-        }
-    }
-    return false;
-}
-
-void server_warnings(const struct server *s, struct buf *out)
-{
+    struct server *s = (struct server *)(uintptr_t)cs;
+    pthread_mutex_lock(&s->deliver_lock);
     buf_adds(out, buf_span(&s->warnings));
+    pthread_mutex_unlock(&s->deliver_lock);
 }

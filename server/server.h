@@ -60,9 +60,12 @@ uint64_t server_unknown_source(const struct server *s); /* requests to no source
 /* How long verifications took, and whole requests: from the first byte to the answer, where there was one. */
 void server_times(const struct server *s, struct histogram_snapshot *ret_verify, struct histogram_snapshot *ret_request);
 /* The id of the source's i-th secret, when it retires (0: not known to), and when it last verified a delivery since the start (0:
- * not). NULL: not so many. */
-const char *server_secret(const struct server *s, struct span source, size_t i, uint64_t *ret_retire_us,
-                          uint64_t *ret_last_used_us);
+ * not). false: not so many. */
+struct held_id {
+    char id[SECRET_ID_MAX];
+    uint64_t retire_us, last_used_us;
+};
+bool server_secret(const struct server *s, struct span source, size_t i, struct held_id *ret);
 /* For a rotation. The files of the source's secrets are looked at now; the secret verifies from now on, also before its file is
  * seen
  * here; the one of that id, which is in no file any more, no longer does; until that time (0: no longer) a delivery that no
@@ -74,13 +77,28 @@ void server_secrets_look(struct server *s, struct span source);
 bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err);
 bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err);
 void server_secret_expect(struct server *s, struct span source, uint64_t until_us);
+/* Other sources, while requests come in. First everything is made that can fail; until server_change, which makes the change or
+ * drops it, no secret is taken. A request goes on with the sources that it began with. By one thread at a time. */
+struct door_change;
+bool server_prepare(struct server *s, const struct config *c, struct door_change **ret, struct err *err);
+void server_change(struct server *s, struct door_change **change, bool make);
+/* Reads the files of all secrets now (also done every second). */
+void server_refresh_secrets(struct server *s);
 /* Writes the door's counters to state.db now (also done every second and at stop). */
 bool server_flush_books(struct server *s, struct err *err);
+/* The source's last deliveries, the newest first (server/deliveries.h). Returns how many. */
+struct delivery_mark {
+    uint64_t received_us, seq; /* seq: of its entry in lane events, or of the first copy's; 0: none */
+    uint32_t bytes, latency_us;
+    uint16_t status; /* as answered; 0: not at all */
+    enum outcome outcome;
+};
+size_t server_deliveries(const struct server *s, struct span source, struct delivery_mark *ret, size_t max);
 /* Appends the newest rejected requests that are kept of a source as a JSON list, the newest first (server/rejected.h). */
 bool server_rejected(const struct server *s, struct span source, size_t max, struct buf *out);
 /* The source's address as its provider knows it, for schemes that sign it; "" where none is configured. The caller frees it. */
 char *server_public_url(const struct config *c, const struct source_config *s);
 /* The same with the query of a request's target, into out (cleared); empty where there is no address. */
 void server_signed_url(const char *public_url, struct span target, struct buf *out);
-/* Warnings of start-up: sources that cannot judge, verification: none. One per line. */
+/* Warnings of start-up, or of the last change: sources that cannot judge, verification: none. One per line. */
 void server_warnings(const struct server *s, struct buf *out);

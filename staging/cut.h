@@ -18,6 +18,7 @@ struct staged_source { /* a configured source and its transform */
     const struct source_config *config;
     struct transform *transform; /* NULL: the source is not configured */
     char name[40]; /* of the transform, in object names: its fingerprint and ordinal, which all bytes of an object depend on */
+    const struct config *owner; /* held; NULL: borrowed */
 };
 struct output {
     const struct staged_source *source;

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/pulse.h"
 #include "staging/cut.h"
+#include "staging/following.h"
 #include "staging/ledger.h"
 #include "staging/stager.h"
 #include <pthread.h>
@@ -29,7 +30,8 @@ enum { TROUBLE_ARCHIVE = LANE_COUNT, TROUBLE_COMPACT, TROUBLES };
 struct stager {
     struct stager_opts o;
     struct state state;
-    struct staged_source *sources; /* as config->sources */
+    struct following following;
+    const struct config *adopted; /* o.config, held; NULL: the one it was made with */
     struct staged_source unknown;
     struct lane_work lanes[LANE_COUNT];
     bool hurries; /* works as other threads do */

@@ -29,6 +29,9 @@ void kafka_sink_free(struct kafka_sink **s);
 void kafka_sink_run(struct kafka_sink *s);
 void kafka_sink_stop(struct kafka_sink *s);
 
+/* From now on with this configuration's sources, which it holds: taken up before the next entry. Any thread. */
+void kafka_sink_follow(struct kafka_sink *s, const struct config *c);
+
 /* The lowest sequence of the lane that is not delivered yet: all in-sync replicas have every row of the entries below it. */
 uint64_t kafka_sink_position(const struct kafka_sink *s, enum lane_id lane);
 /* Called after the position of lane events advanced, once for each batch of delivery reports, by the thread that takes them or

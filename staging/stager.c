@@ -46,30 +46,7 @@ static uint64_t monotonic(const struct stager *s)
 
 const struct staged_source *stager_source(struct stager *s, struct span name)
 {
-    for (size_t i = 0; i < s->o.config->n_sources; i++) {
-        if (span_eqz(name, s->sources[i].config->name))
-            return &s->sources[i];
-    }
-    return NULL;
-}
-
-static bool open_sources(struct stager *s, struct err *err)
-{
-    const struct config *c = s->o.config;
-    s->sources = mem_alloc((c->n_sources + 1) * sizeof(*s->sources));
-    for (size_t i = 0; i < c->n_sources; i++) {
-        uint64_t ordinal;
-        struct staged_source *one = &s->sources[i];
-        one->config = &c->sources[i];
-        if (!state_transform(&s->state, one->config, &ordinal, err))
-            return false;
-        (void)snprintf(one->name, sizeof(one->name), "%016llx-%llu", (unsigned long long)c->sources[i].fingerprint,
-                       (unsigned long long)ordinal);
-        one->transform = transform_new(one->config, ordinal, err);
-        if (!one->transform)
-            return err_prefix(err, "source %s", one->config->name);
-    }
-    return true;
+    return following_find(&s->following, name);
 }
 
 bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *err)
@@ -78,7 +55,7 @@ bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *er
     s->o = *o;
     pthread_mutex_init(&s->work, NULL);
     pthread_mutex_init(&s->lock, NULL);
-    bool ok = state_open(&s->state, o->data_dir, false, err) && open_sources(s, err);
+    bool ok = state_open(&s->state, o->data_dir, false, err) && following_open(&s->following, &s->state, o->config, err);
     for (enum lane_id i = 0; ok && i < LANE_COUNT; i++) {
         struct lane_work *w = &s->lanes[i];
         w->lane = journal_lane(o->journal, i);
@@ -104,9 +81,9 @@ void stager_free(struct stager **sp)
         reader_close(&s->lanes[i].reader);
         cut_free(&s->lanes[i].cut);
     }
-    for (size_t i = 0; s->sources && i < s->o.config->n_sources; i++)
-        transform_free(&s->sources[i].transform);
-    free(s->sources);
+    following_release(&s->following);
+    if (s->adopted)
+        config_drop(&s->adopted);
     state_close(&s->state);
     pthread_mutex_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
@@ -189,6 +166,28 @@ static bool lane_due(struct stager *s, struct lane_work *w)
            monotonic(s) - w->opened_us >= s->o.config->cut_age_us;
 }
 
+void stager_follow(struct stager *s, const struct config *c)
+{
+    following_offer(&s->following, c);
+}
+
+/* A configuration that was offered: what was read and is not staged is read again with its transforms, as after a crash. */
+static bool adopt(struct stager *s, struct err *err)
+{
+    const struct config *c;
+    if (!following_offered(&s->following))
+        return true;
+    for (enum lane_id i = 0; i < LANE_COUNT; i++)
+        lane_reset(&s->lanes[i]);
+    if (!following_adopt(&s->following, &s->state, &c, err))
+        return err_prefix(err, "the changed configuration");
+    if (c && s->adopted)
+        config_drop(&s->adopted);
+    if (c)
+        s->o.config = s->adopted = c;
+    return true;
+}
+
 /* Reads a bounded number of entries. *ret_read: how many. */
 static bool lane_read(struct stager *s, struct lane_work *w, uint64_t *ret_read, struct err *err)
 {
@@ -203,6 +202,8 @@ static bool lane_read(struct stager *s, struct lane_work *w, uint64_t *ret_read,
             w->at = w->repeat ? w->last + 1 : w->at;
             break;
         }
+        if (following_offered(&s->following))
+            break; /* it may be for a source that is not known here yet; it is read again */
         if (!w->cut->entries)
             w->opened_us = monotonic(s);
         if (!cut_entry(w->cut, stager_source(s, e.source), &e, now, &result, err)) {
@@ -229,7 +230,7 @@ static bool lane_step(struct stager *s, struct lane_work *w, enum cutting cuttin
 {
     uint64_t n = 0;
     bool cut = false;
-    bool ok = (w->reader || lane_load(s, w, err)) && lane_read(s, w, &n, err);
+    bool ok = adopt(s, err) && (w->reader || lane_load(s, w, err)) && lane_read(s, w, &n, err);
     if (ok) {
         if (n < STEP_ENTRIES && atomic_exchange(&w->cut_now, false) && cutting == CUT_WHEN_DUE)
             cutting = CUT_AT_END;

@@ -28,6 +28,8 @@ struct stager_opts {
 };
 bool stager_new(const struct stager_opts *o, struct stager **ret, struct err *err);
 void stager_free(struct stager **s);
+/* From now on with this configuration, which it holds: a running stager takes it up before the next entry. Any thread. */
+void stager_follow(struct stager *s, const struct config *c);
 /* Asks a running stager to cut what it has read, whatever its age. Any thread. */
 void stager_cut_now(struct stager *s);
 /* Works until everything durable now is staged (cuts at the end whatever its age). */

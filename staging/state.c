@@ -1,7 +1,7 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -71,6 +71,13 @@ static const char *const steps[SCHEMA_VERSION] = {
     "  new_secret TEXT NOT NULL, old_endpoint TEXT NOT NULL, new_endpoint TEXT NOT NULL, began_us INTEGER NOT NULL,"
     "  moved_us INTEGER NOT NULL) WITHOUT ROWID;"
     "PRAGMA user_version = 5;",
+    /* what operators ordered, and the trail of it (controls.h) */
+    "CREATE TABLE controls(source TEXT NOT NULL, tbl TEXT NOT NULL, paused INTEGER NOT NULL, mode TEXT NOT NULL,"
+    "  field TEXT NOT NULL, cancelled_us INTEGER NOT NULL, pull_us INTEGER NOT NULL, clear INTEGER NOT NULL,"
+    "  PRIMARY KEY(source, tbl)) WITHOUT ROWID;"
+    "CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
+    "  source TEXT NOT NULL, tbl TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL);"
+    "PRAGMA user_version = 6;",
 };
 
 static bool make_schema(struct state *s, struct err *err)

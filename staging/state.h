@@ -3,8 +3,7 @@
  * what the journal holds, or committed in the same transaction as the position it belongs to.
  *
  * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, endpoints,
- * rotations,
- * runs, watermarks.
+ * rotations, runs, watermarks, controls, audit (staging/controls.h).
  * Calls that change several rows are one transaction; within a transaction that the caller began (db_begin on s->db) they
  * join it.
  * Threads: one struct state a thread (own connection). Life: state_open -> … -> state_close. */

@@ -68,10 +68,27 @@ static bool take_dead(void *ctx, const struct entry *e, struct span table, uint6
     return true;
 }
 
+/* A configuration that was offered; between two entries nothing else knows a source. */
+static bool adopt(struct kafka_sink *s, struct err *err)
+{
+    const struct config *c;
+    if (!following_offered(&s->following))
+        return true;
+    if (!following_adopt(&s->following, &s->state, &c, err))
+        return err_prefix(err, "the changed configuration");
+    producer_forget(s->producer);
+    if (c) /* beside its sources nothing of it is other than at the start */
+        config_drop(&c);
+    return true;
+}
+
 /* Produces the entry's rows; the track goes on with `next`. */
 static bool send_entry(struct kafka_sink *s, enum track_id t, const struct entry *e, uint64_t next, struct err *err)
 {
-    const struct source_config *source = config_source(s->o.config, e->source);
+    if (!adopt(s, err))
+        return false;
+    const struct staged_source *staged = following_find(&s->following, e->source);
+    const struct source_config *source = staged ? staged->config : NULL;
     struct sending k = {.s = s, .source = source, .track = t, .seq = next - 1};
     const struct transform_sink sink = {&k, take_row, take_dead};
     struct transform_result result;
@@ -82,7 +99,7 @@ static bool send_entry(struct kafka_sink *s, enum track_id t, const struct entry
         k.id = flight_begin(&s->flights[t]);
         pthread_mutex_unlock(&s->lock);
     }
-    bool ok = !source || transform_run(s->transforms[source - s->o.config->sources], e, &sink, &result, err);
+    bool ok = !source || transform_run(staged->transform, e, &sink, &result, err);
     s->partial = !ok;
     if (s->transactions)
         return ok;

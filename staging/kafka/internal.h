@@ -7,6 +7,7 @@
 #pragma once
 #include "core/buf.h"
 #include "staging/kafka/flight.h"
+#include "staging/following.h"
 #include "staging/kafka_sink.h"
 #include "staging/sinks.h"
 #include "transforms/transform.h"
@@ -56,7 +57,7 @@ struct producer {
 struct kafka_sink {
     struct kafka_sink_opts o;
     struct state state; /* the sink's thread's */
-    struct transform **transforms; /* as config->sources */
+    struct following following;
     struct track tracks[TRACK_COUNT];
     struct producer *producer; /* NULL: none yet */
     struct buf topic, key, value, entry_id;
@@ -136,6 +137,7 @@ void producer_close(struct kafka_sink *s, int wait_ms);
 void producer_flush(struct kafka_sink *s, int wait_ms);
 /* Tells the listener, where the position of lane events moved. */
 void producer_tell(struct kafka_sink *s);
+void producer_forget(struct producer *p); /* the topics: tables that they were for may go */
 rd_kafka_topic_t *producer_topic(struct kafka_sink *s, const struct source_config *source, const struct row *row);
 
 /* ---- message.c ---- */

@@ -141,6 +141,13 @@ void producer_flush(struct kafka_sink *s, int wait_ms)
     settle_told(s);
 }
 
+void producer_forget(struct producer *p)
+{
+    for (size_t i = 0; i < p->n_topics; i++)
+        rd_kafka_topic_destroy(p->topics[i].handle);
+    p->n_topics = p->last_topic = 0;
+}
+
 void producer_close(struct kafka_sink *s, int wait_ms)
 {
     struct producer *p = s->producer;
@@ -154,8 +161,7 @@ void producer_close(struct kafka_sink *s, int wait_ms)
         producer_flush(s, POLL_MS);
     atomic_store(&p->stop, true);
     pthread_join(p->poller, NULL);
-    for (size_t i = 0; i < p->n_topics; i++)
-        rd_kafka_topic_destroy(p->topics[i].handle);
+    producer_forget(p);
     rd_kafka_destroy(p->rk);
     free(p->topics);
     free(p);

@@ -28,21 +28,6 @@
 #define STOP_MS 3000
 #define VALUE_MAX ((size_t)512 << 20)
 
-static bool open_transforms(struct kafka_sink *s, struct err *err)
-{
-    const struct config *c = s->o.config;
-    s->transforms = mem_alloc((c->n_sources + 1) * sizeof *s->transforms);
-    for (size_t i = 0; i < c->n_sources; i++) {
-        uint64_t ordinal;
-        if (!state_transform(&s->state, &c->sources[i], &ordinal, err))
-            return false;
-        s->transforms[i] = transform_new(&c->sources[i], ordinal, err);
-        if (!s->transforms[i])
-            return err_prefix(err, "source %s", c->sources[i].name);
-    }
-    return true;
-}
-
 bool kafka_sink_new(const struct kafka_sink_opts *o, struct kafka_sink **ret, struct err *err)
 {
     struct kafka_sink *s = mem_alloc(sizeof *s);
@@ -60,7 +45,7 @@ bool kafka_sink_new(const struct kafka_sink_opts *o, struct kafka_sink **ret, st
         atomic_store(&s->positions[i], 1);
         s->flights[i].position = 1;
     }
-    if (!state_open(&s->state, o->data_dir, false, err) || !open_transforms(s, err)) {
+    if (!state_open(&s->state, o->data_dir, false, err) || !following_open(&s->following, &s->state, o->config, err)) {
         kafka_sink_free(&s);
         return false;
     }
@@ -85,9 +70,7 @@ void kafka_sink_free(struct kafka_sink **sp)
         track_unload(&s->tracks[i]);
         flight_release(&s->flights[i]);
     }
-    for (size_t i = 0; s->transforms && i < s->o.config->n_sources; i++)
-        transform_free(&s->transforms[i]);
-    free(s->transforms);
+    following_release(&s->following);
     transactions_free(&s->transactions);
     buf_release(&s->topic);
     buf_release(&s->key);
@@ -104,6 +87,11 @@ void kafka_sink_free(struct kafka_sink **sp)
 uint64_t kafka_sink_position(const struct kafka_sink *s, enum lane_id lane)
 {
     return atomic_load(&((struct kafka_sink *)(uintptr_t)s)->positions[lane]);
+}
+
+void kafka_sink_follow(struct kafka_sink *s, const struct config *c)
+{
+    following_offer(&s->following, c);
 }
 
 void kafka_sink_listen(struct kafka_sink *s, const struct kafka_listener *listener)

@@ -349,9 +349,10 @@ static void step_back(struct db *db, int to)
         "DROP TABLE joins; DROP INDEX objects_retired; DROP INDEX objects_unpublished;"
         "CREATE INDEX objects_unpublished ON objects(source) WHERE published <> 1; PRAGMA user_version = 3",
         "DROP TABLE endpoints; DROP TABLE rotations; PRAGMA user_version = 4",
+        "DROP TABLE controls; DROP TABLE audit; PRAGMA user_version = 5",
     };
     struct err err;
-    for (int version = 5; version > to; version--)
+    for (int version = 6; version > to; version--)
         ck_assert_msg(db_exec(db, back[version - 2], &err), "to %d: %s", version - 1, err.msg);
 }
 

@@ -756,16 +756,18 @@ END_TEST
 START_TEST(secrets_are_told_by_their_ids)
 {
     char id[SECRET_ID_MAX];
-    uint64_t used = 7, retire;
+    struct held_id held = {.last_used_us = 7};
     secret_id(SPAN_LIT(SECRET), id);
-    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &retire, &used), id);
-    ck_assert_uint_eq(used, 0);
+    ck_assert(server_secret(w.server, SPAN_LIT("demo"), 0, &held));
+    ck_assert_str_eq(held.id, id);
+    ck_assert_uint_eq(held.last_used_us, 0);
     ck_assert_uint_eq(deliver(&w, "demo", EVENT, "evt_1").status, 200);
-    ck_assert_str_eq(server_secret(w.server, SPAN_LIT("demo"), 0, &retire, &used), id);
-    ck_assert_uint_gt(used, 0);
-    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("demo"), 1, &retire, &used));
-    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("open"), 0, &retire, &used));
-    ck_assert_ptr_null(server_secret(w.server, SPAN_LIT("nobody"), 0, &retire, &used));
+    ck_assert(server_secret(w.server, SPAN_LIT("demo"), 0, &held));
+    ck_assert_str_eq(held.id, id);
+    ck_assert_uint_gt(held.last_used_us, 0);
+    ck_assert(!server_secret(w.server, SPAN_LIT("demo"), 1, &held));
+    ck_assert(!server_secret(w.server, SPAN_LIT("open"), 0, &held));
+    ck_assert(!server_secret(w.server, SPAN_LIT("nobody"), 0, &held));
 }
 END_TEST
 

@@ -67,15 +67,20 @@ static void *run_sink(void *sink)
     return NULL;
 }
 
-static void start(struct running *r)
+static void start_with(struct running *r, const struct config *config)
 {
     struct err err;
-    struct kafka_sink_opts o = {.config = &w.config, .journal = w.journal, .data_dir = w.dir.path, .io = io_posix()};
+    struct kafka_sink_opts o = {.config = config, .journal = w.journal, .data_dir = w.dir.path, .io = io_posix()};
     struct kafka_listener listener = {told, r};
     *r = (struct running){0};
     ck_assert_msg(kafka_sink_new(&o, &r->sink, &err), "%s", err.msg);
     kafka_sink_listen(r->sink, &listener);
     ck_assert_int_eq(pthread_create(&r->thread, NULL, run_sink, r->sink), 0);
+}
+
+static void start(struct running *r)
+{
+    start_with(r, &w.config);
 }
 
 static void stop(struct running *r)
@@ -220,6 +225,28 @@ START_TEST(all_rows_arrive_once)
 }
 END_TEST
 
+/* The source comes before its first entry, is offered again and again while entries come, goes, and comes back. */
+START_TEST(a_source_that_comes_misses_nothing)
+{
+    struct running r;
+    struct config without = w.config;
+    without.n_sources = 0;
+    start_with(&r, &without);
+    kafka_sink_follow(r.sink, &w.config);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        world_load(&w, i);
+        if (i % 7 == 3)
+            kafka_sink_follow(r.sink, i % 2 ? &without : &w.config);
+    }
+    wait_complete(&r);
+    stop(&r);
+    check_rows(true);
+    check_state();
+    ck_assert_uint_eq(atomic_load(&w.config.holders), 0);
+    ck_assert_uint_eq(atomic_load(&without.holders), 0);
+}
+END_TEST
+
 /* Errors of the brokers, a few in a row: those that librdkafka tries again itself, those that bring messages back, those that
  * end the producer. */
 static const struct {
@@ -356,6 +383,7 @@ int main(void)
     tcase_set_timeout(t, 240);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, all_rows_arrive_once);
+    tcase_add_test(t, a_source_that_comes_misses_nothing);
     tcase_add_loop_test(t, a_fault_loses_nothing, 0, (int)(sizeof faults / sizeof faults[0]));
     tcase_add_test(t, brokers_come_and_go);
     tcase_add_test(t, a_batch_that_is_too_large_is_no_letter);
