@@ -68,6 +68,13 @@ static bool look(struct place *p, uint64_t turn, struct delivery_mark *ret)
     return true;
 }
 
+static int newer_first(const void *a, const void *b)
+{
+    const struct delivery_mark *x = a, *y = b;
+    return x->received_us < y->received_us ? 1 : x->received_us > y->received_us ? -1 : 0;
+}
+
+/* They are noted as they end, and one that waits for a commit ends behind others that came later. */
 size_t deliveries_newest(const struct deliveries *d, size_t slot, struct delivery_mark *ret, size_t max)
 {
     const struct ring *r = &d->rings[slot];
@@ -76,6 +83,7 @@ size_t deliveries_newest(const struct deliveries *d, size_t slot, struct deliver
     size_t n = 0;
     for (uint64_t i = 0; i < kept && n < max; i++)
         n += look(&r->places[(next - 1 - i) % d->keep_max], next - 1 - i, &ret[n]);
+    qsort(ret, n, sizeof *ret, newer_first);
     return n;
 }
 
