@@ -2,8 +2,10 @@
 #include "cli/books.h"
 #include "cli/certificate.h"
 #include "cli/registry.h"
+#include "cli/reload.h"
 #include "cli/sinks.h"
 #include "cli/status.h"
+#include "cli/status_table.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include <stdlib.h>
@@ -15,8 +17,12 @@ static void print_push(const struct source_status *s, uint64_t now, char out[48]
         snprintf(out, 48, "off");
     else if (!s->live)
         snprintf(out, 48, "no server runs");
+    else if (s->counts.refusing_since_us)
+        clock_iso_s(s->counts.refusing_since_us, ago), snprintf(out, 48, "rejecting since %.5s", ago + 11);
+    else if (s->broken)
+        snprintf(out, 48, "broken at provider");
     else if (!s->counts.last_accepted_us)
-        snprintf(out, 48, "%s", s->health == HEALTH_FAILING ? "rejecting all" : "nothing yet");
+        snprintf(out, 48, "nothing yet");
     else
         clock_ago(s->counts.last_accepted_us, now, ago), snprintf(out, 48, "last %s", ago);
 }
@@ -40,7 +46,7 @@ static void print_line(const struct command_io *io, const struct source_status *
     if (s->oldest_waiting_us && s->oldest_waiting_us < now)
         snprintf(lag, sizeof lag, "%llu s", (unsigned long long)((now - s->oldest_waiting_us) / 1000000));
     fprintf(io->out, "%-14s %-9s %-22s %-16s %12s %8s %6s %7s\n", s->source->name, health_name(s->health), push, pull,
-            thousands(s->rows, b[0]), lag, thousands(s->dead, b[1]), thousands(s->missed, b[2]));
+            thousands(s->rows_day, b[0]), lag, thousands(s->dead, b[1]), thousands(s->missed, b[2]));
 }
 
 static void print_findings(const struct command_io *io, const struct source_status *s)
@@ -73,6 +79,14 @@ static void add_count(struct buf *b, const char *name, uint64_t n)
     buf_addf(b, ",\"%s\":%llu", name, (unsigned long long)n);
 }
 
+static void add_time(struct buf *b, const char *name, uint64_t us)
+{
+    char at[CLOCK_TEXT_MAX];
+    if (us)
+        clock_iso_us(us, at);
+    buf_addf(b, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
+}
+
 static void add_push(struct buf *b, const struct source_status *s, const struct source_books *books)
 {
     buf_addf(b, ",\"push\":{\"received\":%llu", (unsigned long long)books->door.received);
@@ -87,7 +101,35 @@ static void add_push(struct buf *b, const struct source_status *s, const struct 
         buf_addf(b, "%s\"%s\":%llu", comma, outcome_name((enum outcome)o), (unsigned long long)s->counts.by_outcome[o]);
         comma = ",";
     }
-    buf_addz(b, "}}");
+    buf_addz(b, "}");
+    add_time(b, "last_accepted_at", s->counts.last_accepted_us);
+    add_time(b, "last_rejected_at", s->counts.last_rejected_us);
+    add_time(b, "rejecting_since", s->counts.refusing_since_us);
+    buf_addf(b, ",\"last_rejected_as\":\"%s\"", s->counts.last_rejected_us ? outcome_name(s->counts.last_rejected) : "");
+    buf_addf(b, ",\"enabled\":%s,\"as_registered\":%s", s->source->webhook_off ? "false" : "true",
+             !s->checked_us ? "null" : s->drift ? "false" : "true");
+    add_time(b, "checked_at", s->checked_us);
+    buf_addc(b, '}');
+}
+
+struct table_writing {
+    const struct command_io *io;
+    struct buf *json; /* NULL: for people */
+    uint64_t staged_us, now_us;
+    size_t n;
+};
+
+static bool write_table(void *ctx, const struct table_status *t)
+{
+    struct table_writing *w = ctx;
+    if (w->json && w->n)
+        buf_addc(w->json, ',');
+    if (w->json)
+        table_status_json(w->json, t, w->staged_us, w->now_us);
+    else
+        table_status_line(w->io, t, w->staged_us, w->now_us);
+    w->n++;
+    return true;
 }
 
 static void add_source(struct buf *b, const struct source_status *s, const struct source_books *books)
@@ -103,9 +145,10 @@ static void add_source(struct buf *b, const struct source_status *s, const struc
     buf_addc(b, ']');
     add_push(b, s, books);
     add_count(b, "rows", s->rows);
+    add_count(b, "rows_24h", s->rows_day);
     add_count(b, "dead", s->dead);
     add_count(b, "missed", s->missed);
-    buf_addf(b, ",\"pull_running\":%s}", s->running ? "true" : "false");
+    buf_addf(b, ",\"pull_running\":%s", s->running ? "true" : "false");
 }
 
 static void add_books(struct buf *b, const char *name, const struct source_books *s)
@@ -191,32 +234,58 @@ struct collected {
     struct sink_status sinks[SINKS_MAX];
     size_t n_sinks;
     char certificate[600]; /* what is to be said of the listener's, or "" */
+    char reload[800];      /* and of the last change of the configuration */
+    bool tables;           /* of the one source */
 };
 
-static void print_text(const struct command_io *io, const struct collected *c, uint64_t now)
+static bool print_tables(struct instance *in, const struct command_io *io, const struct collected *c, uint64_t now,
+                         struct err *err)
 {
-    fprintf(io->out, "%-14s %-9s %-22s %-16s %12s %8s %6s %7s\n", "SOURCE", "HEALTH", "PUSH", "PULL", "ROWS", "LAG", "DEAD",
+    bool ok = true;
+    for (size_t i = 0; ok && c->tables && i < c->n; i++) {
+        struct table_writing w = {.io = io, .staged_us = c->status[i].oldest_waiting_us, .now_us = now};
+        table_status_head(io);
+        ok = table_status_each(in, c->status[i].source, write_table, &w, err);
+        fputc('\n', io->out);
+    }
+    return ok;
+}
+
+static bool print_text(struct instance *in, const struct command_io *io, const struct collected *c, uint64_t now, struct err *err)
+{
+    fprintf(io->out, "%-14s %-9s %-22s %-16s %12s %8s %6s %7s\n", "SOURCE", "HEALTH", "PUSH", "PULL", "ROWS/24H", "LAG", "DEAD",
             "MISSED");
     for (size_t i = 0; i < c->n; i++)
         print_line(io, &c->status[i], now);
     fputc('\n', io->out);
+    if (!print_tables(in, io, c, now, err))
+        return false;
     print_sinks(io, c->sinks, c->n_sinks, now);
     if (c->certificate[0])
         fprintf(io->out, "%s %s\n", glyph_warn(io), c->certificate);
+    if (c->reload[0])
+        fprintf(io->out, "%s %s\n", glyph_warn(io), c->reload);
     for (size_t i = 0; i < c->n; i++)
         print_findings(io, &c->status[i]);
     for (size_t i = 0; i < c->n; i++)
         print_books(io, &c->books[i], c->status[i].source->name);
+    return true;
 }
 
-static void print_json(const struct command_io *io, const struct collected *c, bool balanced, uint64_t now)
+static bool print_json(struct instance *in, const struct command_io *io, const struct collected *c, bool balanced, uint64_t now,
+                       struct err *err)
 {
     struct buf b;
+    bool ok = true;
     buf_init(&b, 16 << 20);
     buf_addz(&b, "{\"sources\":[");
-    for (size_t i = 0; i < c->n; i++) {
+    for (size_t i = 0; ok && i < c->n; i++) {
+        struct table_writing w = {.io = io, .json = &b, .staged_us = c->status[i].oldest_waiting_us, .now_us = now};
         buf_addz(&b, i ? "," : "");
         add_source(&b, &c->status[i], &c->books[i]);
+        buf_addz(&b, ",\"tables\":[");
+        ok = table_status_each(in, c->status[i].source, write_table, &w, err);
+        buf_addz(&b, "]}");
     }
     buf_addf(&b, "],\"books\":{\"balanced\":%s,\"sources\":[", balanced ? "true" : "false");
     for (size_t i = 0; i < c->n; i++) {
@@ -228,9 +297,26 @@ static void print_json(const struct command_io *io, const struct collected *c, b
     buf_addz(&b, "],\"warnings\":[");
     if (c->certificate[0])
         json_write_string(&b, span_of(c->certificate));
+    if (c->certificate[0] && c->reload[0])
+        buf_addc(&b, ',');
+    if (c->reload[0])
+        json_write_string(&b, span_of(c->reload));
     buf_addz(&b, "]}");
-    fprintf(io->out, "%s\n", buf_z(&b));
+    if (ok)
+        fprintf(io->out, "%s\n", buf_z(&b));
     buf_release(&b);
+    return ok;
+}
+
+static void read_reload(const struct instance *in, char *out, size_t n)
+{
+    struct reload_state state = {.ok = true};
+    out[0] = 0;
+    if (in->live)
+        reload_state(in->live->reload, &state);
+    if (!state.ok)
+        snprintf(out, n, "the last change of the configuration was refused, the one before is in force: %s; sluice config check",
+                 state.words);
 }
 
 int cmd_status(struct instance *in, const struct command_args *a, const struct command_io *io)
@@ -262,11 +348,12 @@ int cmd_status(struct instance *in, const struct command_args *a, const struct c
     if (in->config->tls_cert &&
         !certificate_warning(in->config->tls_cert, in->io->world->now_us(in->io), c.certificate, sizeof c.certificate))
         c.certificate[0] = 0;
+    read_reload(in, c.reload, sizeof c.reload);
+    c.tables = only != NULL;
+    if (ok)
+        ok = a->json ? print_json(in, io, &c, balanced, in->io->world->now_us(in->io), &err)
+                     : print_text(in, io, &c, in->io->world->now_us(in->io), &err);
     int code = !ok ? command_fail(io, &err) : balanced && !failing ? EXIT_DONE : EXIT_FAILED;
-    if (ok && a->json)
-        print_json(io, &c, balanced, in->io->world->now_us(in->io));
-    else if (ok)
-        print_text(io, &c, in->io->world->now_us(in->io));
     free(c.status);
     free(c.books);
     return code;

@@ -24,6 +24,8 @@ const struct command commands[] = {
      "  --once           one pass (the default)",
      NEEDS_INSTANCE | NEEDS_WRITE, NULL, cmd_merge},
     {"status", NULL, "[SOURCE]", "how each source and table is, why, and what to do",
+     "  With SOURCE a line for each table, too: its last pull (running, completed, failed, paused, limited), watermark, next\n"
+     "  pull, rows, what waits to be staged and merged, dead letters, missed events. --json has all of it for all sources.\n\n"
      "  Exits 1 when the books do not balance or a source is failing.", NEEDS_INSTANCE, NULL, cmd_status},
     {"source", "list", "", "the configured sources and the providers that are known", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
      cmd_source_list},
