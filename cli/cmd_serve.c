@@ -1,7 +1,7 @@
 /* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
  * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
  * flusher, the stager, the Kafka sink's two and librdkafka's, the merger, the scheduler of pulls, the command socket's, the admin
- * listener's two, one that watches the configuration's files, and one that watches the stop.
+ * listener's two, the one of alarms, one that watches the configuration's files, and one that watches the stop.
  * The admin listener is there before deliveries are taken and until everything else is gone. */
 #include "cli/admin.h"
 #include "cli/certificate.h"
@@ -11,6 +11,7 @@
 #include "cli/reload.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
+#include "cli/watch.h"
 #include "core/log.h"
 #include "core/thread.h"
 #include "merge/merge.h"
@@ -172,7 +173,7 @@ static bool start(struct parts *p, struct err *err)
     if (!start_server(p, err))
         return false;
     p->live.started_us = in->io->world->now_us(in->io);
-    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) ||
+    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) || !watch_start(in->io, &p->live, &p->live.watch, err) ||
         !remote_listen(in->config, in->io, &p->live, &p->remote, err) || !reload_start(p->live.reload, &p->live, err))
         return false;
     admin_ready(p->admin, &p->live);
@@ -184,6 +185,8 @@ static void stop(struct parts *p, struct deadline *deadline)
     admin_drain(p->admin); /* first: whoever asks /readyz sends elsewhere while deliveries are still taken */
     deadline_step(deadline, "a scheduled pull's page");
     schedule_stop(p->live.schedule);
+    deadline_step(deadline, "the last look at alarms");
+    watch_stop(p->live.watch);
     deadline_step(deadline, "running commands");
     reload_stop(p->live.reload);
     remote_close(&p->remote); /* its commands look at the other parts */
@@ -211,6 +214,7 @@ static void stop(struct parts *p, struct deadline *deadline)
     stager_free(&p->live.stager);
     merger_free(&p->live.merger);
     schedule_free(&p->live.schedule);
+    watch_free(&p->live.watch);
 }
 
 static void take_files(const struct config *c)

@@ -1,4 +1,5 @@
 /* status: how each source is, why, and what to do; and the books (cli/books.h). */
+#include "alarms/ledger.h"
 #include "cli/books.h"
 #include "cli/certificate.h"
 #include "cli/registry.h"
@@ -10,37 +11,50 @@
 #include "core/json.h"
 #include <stdlib.h>
 
-static void print_push(const struct source_status *s, uint64_t now, char out[48])
+static const char *words_of(uint64_t us, char out[CLOCK_TEXT_MAX])
 {
-    char ago[CLOCK_TEXT_MAX];
-    if (s->source->webhook_off)
-        snprintf(out, 48, "off");
-    else if (!s->live)
-        snprintf(out, 48, "no server runs");
-    else if (s->counts.refusing_since_us)
-        clock_iso_s(s->counts.refusing_since_us, ago), snprintf(out, 48, "rejecting since %.5s", ago + 11);
-    else if (s->broken)
-        snprintf(out, 48, "broken at provider");
-    else if (!s->counts.last_accepted_us)
-        snprintf(out, 48, "nothing yet");
-    else
-        clock_ago(s->counts.last_accepted_us, now, ago), snprintf(out, 48, "last %s", ago);
+    clock_ago(1, us + 1, out);
+    char *ago = strstr(out, " ago");
+    if (ago)
+        *ago = 0;
+    return out;
 }
 
-static void print_pull(const struct source_status *s, uint64_t now, char out[48])
+static void print_push(const struct source_status *s, uint64_t now, char out[96])
+{
+    char ago[CLOCK_TEXT_MAX], t[2][CLOCK_TEXT_MAX];
+    if (s->source->webhook_off)
+        snprintf(out, 96, "off");
+    else if (!s->live)
+        snprintf(out, 96, "no server runs");
+    else if (s->counts.refusing_since_us)
+        clock_iso_s(s->counts.refusing_since_us, ago), snprintf(out, 96, "rejecting since %.5s", ago + 11);
+    else if (s->broken)
+        snprintf(out, 96, "broken at provider");
+    else if (s->watched.silent)
+        snprintf(out, 96, "silent %s (usual: %s)", words_of(s->watched.quiet_us, t[0]), words_of(s->watched.usual_us, t[1]));
+    else if (!s->counts.last_accepted_us)
+        snprintf(out, 96, "nothing yet");
+    else if (clock_ago(s->counts.last_accepted_us, now, ago), s->watched.per_second >= 0.05)
+        snprintf(out, 96, "%.1f/s, last %s", s->watched.per_second, ago);
+    else
+        snprintf(out, 96, "last %s", ago);
+}
+
+static void print_pull(const struct source_status *s, uint64_t now, char out[96])
 {
     char ago[CLOCK_TEXT_MAX];
     if (!s->runs)
-        snprintf(out, 48, "never");
+        snprintf(out, 96, "never");
     else if (s->running)
-        snprintf(out, 48, "running");
+        snprintf(out, 96, "running");
     else
-        clock_ago(s->last_run_us, now, ago), snprintf(out, 48, "%s", ago);
+        clock_ago(s->last_run_us, now, ago), snprintf(out, 96, "%s", ago);
 }
 
 static void print_line(const struct command_io *io, const struct source_status *s, uint64_t now)
 {
-    char push[48], pull[48], lag[CLOCK_TEXT_MAX] = "0 s", b[3][32];
+    char push[96], pull[96], lag[CLOCK_TEXT_MAX] = "0 s", b[3][32];
     print_push(s, now, push);
     print_pull(s, now, pull);
     if (s->oldest_waiting_us && s->oldest_waiting_us < now)
@@ -109,6 +123,8 @@ static void add_push(struct buf *b, const struct source_status *s, const struct 
     buf_addf(b, ",\"enabled\":%s,\"as_registered\":%s", s->source->webhook_off ? "false" : "true",
              !s->checked_us ? "null" : s->drift ? "false" : "true");
     add_time(b, "checked_at", s->checked_us);
+    buf_addf(b, ",\"per_second\":%.3f,\"silent\":%s", s->watched.per_second, s->watched.silent ? "true" : "false");
+    add_count(b, "usual_gap_seconds", s->watched.usual_us / 1000000);
     buf_addc(b, '}');
 }
 
@@ -236,6 +252,8 @@ struct collected {
     char certificate[600]; /* what is to be said of the listener's, or "" */
     char reload[800];      /* and of the last change of the configuration */
     bool tables;           /* of the one source */
+    struct buf alarms;     /* as JSON */
+    char unshipped[700], posts[700]; /* what is to be said of these alarms, and of posting */
 };
 
 static bool print_tables(struct instance *in, const struct command_io *io, const struct collected *c, uint64_t now,
@@ -265,6 +283,10 @@ static bool print_text(struct instance *in, const struct command_io *io, const s
         fprintf(io->out, "%s %s\n", glyph_warn(io), c->certificate);
     if (c->reload[0])
         fprintf(io->out, "%s %s\n", glyph_warn(io), c->reload);
+    if (c->unshipped[0])
+        fprintf(io->out, "%s %s\n", glyph_warn(io), c->unshipped);
+    if (c->posts[0])
+        fprintf(io->out, "%s %s\n", glyph_bad(io), c->posts);
     for (size_t i = 0; i < c->n; i++)
         print_findings(io, &c->status[i]);
     for (size_t i = 0; i < c->n; i++)
@@ -295,17 +317,61 @@ static bool print_json(struct instance *in, const struct command_io *io, const s
     buf_addz(&b, "]},\"sinks\":[");
     add_sinks(&b, c->sinks, c->n_sinks, now);
     buf_addz(&b, "],\"warnings\":[");
-    if (c->certificate[0])
-        json_write_string(&b, span_of(c->certificate));
-    if (c->certificate[0] && c->reload[0])
-        buf_addc(&b, ',');
-    if (c->reload[0])
-        json_write_string(&b, span_of(c->reload));
+    const char *const warnings[] = {c->certificate, c->reload, c->unshipped, c->posts};
+    const char *comma = "";
+    for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++) {
+        if (!warnings[i][0])
+            continue;
+        buf_addz(&b, comma);
+        json_write_string(&b, span_of(warnings[i]));
+        comma = ",";
+    }
+    buf_addz(&b, "],\"alarms\":[");
+    buf_adds(&b, buf_span(&c->alarms));
     buf_addz(&b, "]}");
     if (ok)
         fprintf(io->out, "%s\n", buf_z(&b));
     buf_release(&b);
     return ok;
+}
+
+static bool read_alarm(void *ctx, const struct alarm *a)
+{
+    struct collected *c = ctx;
+    struct buf *b = &c->alarms;
+    buf_addz(b, b->n ? ",{\"kind\":" : "{\"kind\":");
+    json_write_string(b, a->kind);
+    buf_addz(b, ",\"source\":");
+    json_write_string(b, a->source);
+    buf_addz(b, ",\"subject\":");
+    json_write_string(b, a->subject);
+    buf_addz(b, ",\"cause\":");
+    json_write_string(b, a->cause);
+    buf_addz(b, ",\"next\":");
+    json_write_string(b, a->next);
+    add_time(b, "raised_at", a->raised_us);
+    buf_addc(b, '}');
+    if (span_eqz(a->kind, alarm_kind_name(ALARM_UNSHIPPED)))
+        snprintf(c->unshipped, sizeof c->unshipped, "%.*s", SPAN_ARG(a->cause));
+    return true;
+}
+
+/* What stands, and whether it could be told. */
+static bool read_alarms(struct instance *in, struct collected *c, struct err *err)
+{
+    struct state *state;
+    struct posts_waiting posts;
+    char ago[CLOCK_TEXT_MAX];
+    buf_init(&c->alarms, 4 << 20);
+    if (!instance_state(in, &state, err) || !ledger_each(state, true, read_alarm, c, err) ||
+        !ledger_waiting(state, &posts, err))
+        return false;
+    clock_ago(posts.oldest_us, in->io->world->now_us(in->io), ago);
+    if (posts.tries)
+        snprintf(c->posts, sizeof c->posts,
+                 "alarms are not told: %llu wait to be posted, the first came up %s: %s; look at alarms.post",
+                 (unsigned long long)posts.n, ago, posts.error);
+    return true;
 }
 
 static void read_reload(const struct instance *in, char *out, size_t n)
@@ -344,7 +410,7 @@ int cmd_status(struct instance *in, const struct command_args *a, const struct c
         kept++;
     }
     c.n = kept;
-    ok = ok && read_sinks(in, c.sinks, &c.n_sinks, &err);
+    ok = ok && read_sinks(in, c.sinks, &c.n_sinks, &err) && read_alarms(in, &c, &err);
     if (in->config->tls_cert &&
         !certificate_warning(in->config->tls_cert, in->io->world->now_us(in->io), c.certificate, sizeof c.certificate))
         c.certificate[0] = 0;
@@ -354,6 +420,7 @@ int cmd_status(struct instance *in, const struct command_args *a, const struct c
         ok = a->json ? print_json(in, io, &c, balanced, in->io->world->now_us(in->io), &err)
                      : print_text(in, io, &c, in->io->world->now_us(in->io), &err);
     int code = !ok ? command_fail(io, &err) : balanced && !failing ? EXIT_DONE : EXIT_FAILED;
+    buf_release(&c.alarms);
     free(c.status);
     free(c.books);
     return code;

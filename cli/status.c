@@ -1,4 +1,5 @@
 #include "cli/status.h"
+#include "alarms/ledger.h"
 #include "cli/pulls.h"
 #include "core/clock.h"
 #include "merge/merge.h"
@@ -206,6 +207,20 @@ static void look_at_registration(void *ctx, const struct registration *r)
         find(st, r->broken, next, "at the provider: %.*s", SPAN_ARG(r->cause));
 }
 
+/* Alarms that no other finding tells. */
+static bool look_at_alarm(void *ctx, const struct alarm *a)
+{
+    struct source_status *st = ctx;
+    char next[NEXT_MAX];
+    bool own = span_eqz(a->kind, alarm_kind_name(ALARM_SILENT)) || span_eqz(a->kind, alarm_kind_name(ALARM_OLD_SECRET)) ||
+               (span_eqz(a->kind, alarm_kind_name(ALARM_REJECTING)) && st->health == HEALTH_HEALTHY);
+    if (!own || !span_eqz(a->source, st->source->name))
+        return true;
+    snprintf(next, sizeof next, "%.*s", SPAN_ARG(a->next));
+    find(st, false, next, "%.*s", SPAN_ARG(a->cause));
+    return true;
+}
+
 static bool look_at_order(void *ctx, struct span source, struct span table, const struct table_control *c)
 {
     struct source_status *st = ctx;
@@ -228,13 +243,15 @@ static bool look_at_all(struct instance *in, const struct source_config *s, bool
         server_counts(in->live->server, span_of(s->name), &st->counts);
         look_at_push(st);
         look_at_journal(in, st);
+        (void)watch_source(in->live->watch, s->name, &st->watched);
     }
     look_at_workers(in, st);
     struct pull_look look = {.in = in, .st = st};
     struct dead_look dead = {0};
     if (!pulls_each(in, s, NULL, look_at_pull, &look, err) ||
         !state_registration_get(state, span_of(s->name), look_at_registration, st, err) ||
-        !controls_each(state, look_at_order, st, err) || !look_at_tables(in, st, day, err) ||
+        !controls_each(state, look_at_order, st, err) || !ledger_each(state, true, look_at_alarm, st, err) ||
+        !look_at_tables(in, st, day, err) ||
         !state_dead_tables(state, span_of(s->name), look_at_dead, &dead, err))
         return false;
     st->dead = dead.n;

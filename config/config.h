@@ -77,6 +77,7 @@ struct kafka_config { /* staging.kafka */
     struct kafka_property *properties; /* in the file's order */
     size_t n_properties;
 };
+enum alarms_format { ALARMS_AUTO, ALARMS_SLACK, ALARMS_STANDARD };
 struct listen_addr {
     const char *host; /* "127.0.0.1" */
     uint16_t port;    /* 0: any free one */
@@ -103,6 +104,10 @@ struct config {
     uint64_t secret_grace_us;
     const char *merge_db; /* of merge.target sqlite:… */
     uint64_t merge_every_us;
+    struct secret_ref alarms_post, alarms_secret; /* at NULL: nothing is posted; not signed */
+    unsigned alarms_format;           /* enum alarms_format */
+    uint64_t alarms_learn_us, alarms_unshipped_us;
+    bool catch_up;                    /* catch_up: auto */
     uint64_t retain_raw_us;
     uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */
     uint64_t retain_runs_us;       /* retention.runs */
