@@ -11,7 +11,7 @@
 #define PAST_BAD 1.0 /* what a source without a past is taken to have had */
 #define PAST 20.0
 #define GOOD_IN_ROW 10
-#define QUIET_US (60 * SECOND)
+#define QUIET_US (300 * SECOND)
 #define LOOK_US_MAX (120 * SECOND) /* nothing decays while nobody looks */
 
 static double usual(const struct share *s)
@@ -37,21 +37,26 @@ void share_look(struct share *s, uint64_t now_us, uint64_t good, uint64_t bad)
 {
     uint64_t dt = s->looked_us && now_us > s->looked_us ? now_us - s->looked_us : 0;
     double seconds = (double)(dt < LOOK_US_MAX ? dt : LOOK_US_MAX) / (double)SECOND;
-    double recent = exp2(-seconds / RECENT_S), long_ago = exp2(-seconds / USUAL_S);
+    double keep = exp2(-seconds / RECENT_S), long_ago = exp2(-seconds / USUAL_S);
     s->looked_us = now_us;
-    s->recent_good = s->recent_good * recent + (double)good;
-    s->recent_bad = s->recent_bad * recent + (double)bad;
+    if (!s->risen) { /* what leaves the recent ones becomes usual */
+        s->usual_good = s->usual_good * long_ago + s->recent_good * (1 - keep);
+        s->usual_bad = s->usual_bad * long_ago + s->recent_bad * (1 - keep);
+    }
+    s->recent_good = s->recent_good * keep + (double)good;
+    s->recent_bad = s->recent_bad * keep + (double)bad;
     if (bad) {
         s->bad_us = now_us;
         s->good_in_row = 0;
     } else {
         s->good_in_row += good;
     }
-    s->risen = s->risen ? !is_over(s, now_us) : has_risen(s);
-    if (s->risen)
-        return;
-    s->usual_good = s->usual_good * long_ago + (double)good;
-    s->usual_bad = s->usual_bad * long_ago + (double)bad;
+    if (!s->risen) {
+        s->risen = has_risen(s);
+    } else if (is_over(s, now_us)) {
+        s->risen = false;
+        s->recent_good = s->recent_bad = 0; /* a fault that is over is neither recent nor usual */
+    }
 }
 
 void share_write(const struct share *s, struct buf *out)
