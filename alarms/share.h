@@ -1,10 +1,10 @@
 /* share: whether more of a source's deliveries fail verification than usually do.
  *
- * Two pairs of counters that decay: `recent` with a half-life of ten minutes, and what leaves it goes to `usual`, with a half-life
- * of a week; but not while the share is called risen. Risen: of the recent ones at least five failed, more than one in fifty, and more than three
- * times what the usual share would give plus four of its standard deviations. A source without a past is taken as one with one
- * failure in twenty. It is over when the share has fallen under half of that, when the failures have decayed to less than one, or
- * when ten deliveries in a row were good and no failure came for five minutes.
+ * Two pairs of counters that decay: `recent` with a half-life of ten minutes, and what leaves it goes to `usual`, with a
+ * half-life of a week; but not while the share is called risen. Risen: of the recent ones at least five failed, more than one in
+ * fifty, and more than three times what the usual share would give plus four of its standard deviations. A source without a
+ * past is taken as one with one failure in twenty. It is over when the share has fallen under half of that, when the failures
+ * have decayed to less than one, or when ten deliveries in a row were good and no failure came for five minutes.
  * Threads: plain values. */
 #pragma once
 #include "core/buf.h"

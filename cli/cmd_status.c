@@ -63,10 +63,31 @@ static void print_line(const struct command_io *io, const struct source_status *
             thousands(s->rows_day, b[0]), lag, thousands(s->dead, b[1]), thousands(s->missed, b[2]));
 }
 
-static void print_findings(const struct command_io *io, const struct source_status *s)
+/* The door in a sentence. */
+static void print_door(const struct command_io *io, const struct source_status *s, uint64_t now)
+{
+    char ago[CLOCK_TEXT_MAX];
+    fprintf(io->out, "push: %s", s->source->webhook_off ? "off" : "enabled");
+    if (s->checked_us)
+        clock_ago(s->checked_us, now, ago), fprintf(io->out, ", %sas registered (checked %s)", s->drift ? "NOT " : "", ago);
+    if (!s->live)
+        fprintf(io->out, ", no server runs");
+    if (s->live && !s->source->webhook_off)
+        fprintf(io->out, ", %.2f/s", s->watched.per_second);
+    if (s->counts.last_accepted_us)
+        clock_ago(s->counts.last_accepted_us, now, ago), fprintf(io->out, ", last accepted %s", ago);
+    if (s->counts.last_rejected_us)
+        clock_ago(s->counts.last_rejected_us, now, ago),
+            fprintf(io->out, ", last rejected %s as %s", ago, outcome_name(s->counts.last_rejected));
+    fputs("\n\n", io->out);
+}
+
+static void print_findings(const struct command_io *io, const struct source_status *s, bool bad)
 {
     for (size_t i = 0; i < s->n_findings; i++) {
         const struct finding *f = &s->findings[i];
+        if (f->bad != bad)
+            continue;
         fprintf(io->out, "%s %-10s %s\n", f->bad ? glyph_bad(io) : glyph_warn(io), s->source->name, f->text);
         if (f->next[0])
             fprintf(io->out, "  %-10s %s %s\n", "", io->utf8 ? "→" : "->", f->next);
@@ -262,6 +283,7 @@ static bool print_tables(struct instance *in, const struct command_io *io, const
     bool ok = true;
     for (size_t i = 0; ok && c->tables && i < c->n; i++) {
         struct table_writing w = {.io = io, .staged_us = c->status[i].oldest_waiting_us, .now_us = now};
+        print_door(io, &c->status[i], now);
         table_status_head(io);
         ok = table_status_each(in, c->status[i].source, write_table, &w, err);
         fputc('\n', io->out);
@@ -288,7 +310,9 @@ static bool print_text(struct instance *in, const struct command_io *io, const s
     if (c->posts[0])
         fprintf(io->out, "%s %s\n", glyph_bad(io), c->posts);
     for (size_t i = 0; i < c->n; i++)
-        print_findings(io, &c->status[i]);
+        print_findings(io, &c->status[i], true);
+    for (size_t i = 0; i < c->n; i++)
+        print_findings(io, &c->status[i], false);
     for (size_t i = 0; i < c->n; i++)
         print_books(io, &c->books[i], c->status[i].source->name);
     return true;

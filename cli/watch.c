@@ -71,18 +71,22 @@ static void count(struct watch *w, struct watched *of, const struct source_count
 {
     uint64_t good = c->by_outcome[OUT_ACCEPTED] + c->by_outcome[OUT_DUPLICATE] + c->by_outcome[OUT_HANDSHAKE], bad = 0;
     uint64_t unavailable = c->by_outcome[OUT_UNAVAILABLE];
+    /* Who sends what we refuse is not silent; but what strangers send, who know of no signature, is no sign of life. */
+    uint64_t sent = good + unavailable + c->by_outcome[OUT_CANNOT_JUDGE] + c->by_outcome[OUT_BAD_SIGNATURE] +
+                    c->by_outcome[OUT_EXPIRED];
     for (int o = OUT_BAD_SIGNATURE; o <= OUT_MALFORMED; o++)
         bad += c->by_outcome[o];
     double seconds = w->looked_us && w->now_us > w->looked_us ? (double)(w->now_us - w->looked_us) / (double)SECOND : 1;
     double keep = exp2(-seconds / 30);
     pthread_mutex_lock(&w->lock);
     of->per_second = of->per_second * keep + (double)(good - of->good) / seconds * (1 - keep);
-    rhythm_look(&of->rhythm, w->now_us, good - of->good, of->silent);
+    rhythm_look(&of->rhythm, w->now_us, sent - of->sent, of->silent);
     share_look(&of->share, w->now_us, good - of->good, bad - of->bad);
     of->silent = rhythm_is_silent(&of->rhythm, w->in->config->alarms_learn_us, &of->usual_us, &of->longest_us);
     of->unstored = of->unstored || unavailable > of->unavailable;
     of->good = good;
     of->bad = bad;
+    of->sent = sent;
     of->unavailable = unavailable;
     pthread_mutex_unlock(&w->lock);
 }

@@ -16,7 +16,7 @@ struct watched { /* a source */
     char *name;
     struct rhythm rhythm;
     struct share share;
-    uint64_t good, bad, unavailable; /* the counters at the last look */
+    uint64_t good, bad, sent, unavailable; /* the counters at the last look; sent: see watch.c */
     double per_second;
     uint64_t usual_us, longest_us;
     uint64_t caught_up_us; /* when that was last ordered */

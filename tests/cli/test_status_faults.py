@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What `sluice status` says when something is wrong: each fault is made to happen, and has to be named, with what helps."""
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -83,6 +84,8 @@ def a_wrong_secret():
         f = finding(s, "rejected, all of them since")
         assert "bad_signature" in f["cause"] and "3 in a row, 3 of 4" in f["cause"], f
         assert "sluice verify demo --last-rejected" in f["next"] and "secret" in f["next"], f
+        door = next(x for x in s.run("status", "demo", code=1)[0].split("\n") if x.startswith("push: "))
+        assert "enabled" in door and "last accepted" in door and door.endswith("as bad_signature"), door
         shows(s, "failing", "rejecting since", "✗ demo" if "UTF-8" in os.environ.get("LANG", "") else "demo")
         push = source(s)["push"]
         assert push["last_rejected_as"] == "bad_signature" and push["rejecting_since"] and push["last_accepted_at"], push
@@ -200,7 +203,7 @@ def statuses_as_in_the_field():
         t = table(s, "customers")
         assert t["rows"] > 0 and t["rows_24h"] > 0 and t["merge_lag_seconds"] == 0 and t["missed"] == 0, t
         out, _, _ = s.run("status", "demo")
-        head, line = out.split("\n")[3], next(x for x in out.split("\n") if x.startswith("customers"))
+        head, line = next(x for x in out.split("\n") if x.startswith("TABLE")), next(x for x in out.split("\n") if x.startswith("customers"))
         assert "WATERMARK" in head and "completed" in line, out
         start(s)
         assert eventually(lambda: table(s, "customers")["pull"]["next_at"])
@@ -272,12 +275,13 @@ def a_full_disk():
             assert post(s, "a") == 200
             with open(os.path.join(disk, "somebody-elses"), "wb") as f:
                 f.write(bytes(os.statvfs(disk).f_bavail * 4096 - (7 << 20)))
-            eventually(lambda: post(s, "b") == 503)
+            number = itertools.count()
+            eventually(lambda: post(s, "b%d" % next(number)) == 503)
             f = finding(s, "deliveries are answered 503, the journal takes nothing")
             assert "disk" in f["cause"] and "reserve" in f["cause"], f
             assert "make room on the disk of " + disk in f["next"] and source(s)["health"] == "failing", f
             os.unlink(os.path.join(disk, "somebody-elses"))
-            eventually(lambda: post(s, "c") == 200)
+            eventually(lambda: post(s, "c%d" % next(number)) == 200)
             eventually(lambda: source(s)["health"] != "failing")
             s.stop()
     finally:
