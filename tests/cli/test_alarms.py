@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Alarms: raised once and cleared once over restarts, told to a receiver, and caught up from where the provider has a log."""
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ import receiver  # noqa: E402
 from receiver import Receiver, is_genuine  # noqa: E402
 from test_admin import FAST, eventually, instance, post, scrape, start, value  # noqa: E402
 from test_orders import Pulled, audit, rows  # noqa: E402
-from test_status_faults import edit, finding, source, state, status  # noqa: E402
+from test_status_faults import RESERVE, Disk, edit, finding, source, state, status  # noqa: E402
 
 DAY_US = 86400 * 1000000
 WEEK_US = 7 * DAY_US
@@ -157,6 +158,24 @@ def a_lost_endpoint_is_told_and_caught_up_from():
         eventually(lambda: kinds(r.got) == [("raised", "drift"), ("cleared", "drift")])
 
 
+def what_was_refused_for_want_of_room_is_caught_up_from():
+    if os.geteuid() != 0:
+        return print("skip alarms/what_was_refused_for_want_of_room_is_caught_up_from needs root for a file system of its own")
+    with Pulled() as p, Disk() as disk, instance(FAST + RESERVE + "catch_up: auto\n", base=p.base) as s:
+        disk.hold(s)
+        start(s)
+        disk.fill()
+        number = itertools.count()
+        eventually(lambda: post(s, "b%d" % next(number)) == 503)
+        time.sleep(1)
+        assert p.pages == 0, "there is no room for it yet"
+        disk.free()
+        eventually(lambda: post(s, "c%d" % next(number)) == 200)
+        eventually(lambda: p.pages > 0, 60)
+        assert [a["who"] for a in audit(s)] == ["serve:catch_up"]
+        s.stop()
+
+
 def an_old_secret_near_its_end():
     with Receiver() as r, watched(r) as s:
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2 * 86400))
@@ -228,8 +247,8 @@ def nobody_listens_there():
 
 
 TESTS = [a_rising_share_is_told_once_and_cleared_once, silence_is_told_and_caught_up_from, a_downtime_is_caught_up_from,
-         a_lost_endpoint_is_told_and_caught_up_from, an_old_secret_near_its_end, what_is_not_shipped, a_receiver_that_is_away,
-         nobody_listens_there]
+         a_lost_endpoint_is_told_and_caught_up_from, what_was_refused_for_want_of_room_is_caught_up_from,
+         an_old_secret_near_its_end, what_is_not_shipped, a_receiver_that_is_away, nobody_listens_there]
 
 if __name__ == "__main__":
     sys.exit(main(TESTS, "alarms"))

@@ -263,30 +263,49 @@ def a_row_without_its_key():
 
 # ---- where it is written to ----
 
+class Disk:
+    """A file system of 48 MiB of its own that can be filled up to less than a reserve of 8 MiB."""
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="sluice-disk-")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs", self.path], check=True)
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", self.path], check=True)
+        os.rmdir(self.path)
+
+    def hold(self, s):
+        edit(s, "data_dir: ./data", "data_dir: " + os.path.join(self.path, "data"))
+
+    def fill(self):
+        with open(os.path.join(self.path, "somebody-elses"), "wb") as f:
+            f.write(bytes(os.statvfs(self.path).f_bavail * 4096 - (7 << 20)))
+
+    def free(self):
+        os.unlink(os.path.join(self.path, "somebody-elses"))
+
+
+RESERVE = "journal: {reserve: 8MiB, segment: 1MiB}\n"
+
+
 def a_full_disk():
     if os.geteuid() != 0:
         return print("skip status/a_full_disk needs root for a file system of its own")
-    disk = tempfile.mkdtemp(prefix="sluice-disk-")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs", disk], check=True)
-    try:
-        with instance(FAST + "journal: {reserve: 8MiB, segment: 1MiB}\n") as s:
-            edit(s, "data_dir: ./data", "data_dir: " + os.path.join(disk, "data"))
-            start(s)
-            assert post(s, "a") == 200
-            with open(os.path.join(disk, "somebody-elses"), "wb") as f:
-                f.write(bytes(os.statvfs(disk).f_bavail * 4096 - (7 << 20)))
-            number = itertools.count()
-            eventually(lambda: post(s, "b%d" % next(number)) == 503)
-            f = finding(s, "deliveries are answered 503, the journal takes nothing")
-            assert "disk" in f["cause"] and "reserve" in f["cause"], f
-            assert "make room on the disk of " + disk in f["next"] and source(s)["health"] == "failing", f
-            os.unlink(os.path.join(disk, "somebody-elses"))
-            eventually(lambda: post(s, "c%d" % next(number)) == 200)
-            eventually(lambda: source(s)["health"] != "failing")
-            s.stop()
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-        os.rmdir(disk)
+    with Disk() as disk, instance(FAST + RESERVE) as s:
+        disk.hold(s)
+        start(s)
+        assert post(s, "a") == 200
+        disk.fill()
+        number = itertools.count()
+        eventually(lambda: post(s, "b%d" % next(number)) == 503)
+        f = finding(s, "deliveries are answered 503, the journal takes nothing")
+        assert "disk" in f["cause"] and "reserve" in f["cause"], f
+        assert "make room on the disk of " + disk.path in f["next"] and source(s)["health"] == "failing", f
+        disk.free()
+        eventually(lambda: post(s, "c%d" % next(number)) == 200)
+        eventually(lambda: source(s)["health"] != "failing")
+        s.stop()
 
 
 def a_broker_that_is_down():
