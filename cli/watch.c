@@ -9,6 +9,7 @@
 #define SLOW_US (10 * SECOND) /* what is read from state.db and the journal */
 #define STOP_LOOK_US 50000
 #define DOWN_US (30 * SECOND)   /* a downtime that is caught up from: longer than two times SLOW_US */
+#define AGAIN_FIRST_US (10 * SECOND) /* after a pull that failed */
 #define AGAIN_US (900 * SECOND) /* a log is pulled again while events are missed */
 
 /* ---- what is known of a source ---- */
@@ -108,6 +109,7 @@ bool watch_catch_up(struct watch *w, struct watched *of, const char *why, struct
     if (!controls_read(w->state, o.source, o.table, &now, err))
         return false;
     of->caught_up_us = w->now_us;
+    of->tries += !of->tries;
     if (now.pull_us) /* ordered already */
         return true;
     log_info("catching up from the provider's log", "source=%s after=\"%s\"", of->name, why);
@@ -117,6 +119,35 @@ bool watch_catch_up(struct watch *w, struct watched *of, const char *why, struct
 bool watch_catch_up_again(struct watch *w, struct watched *of, const char *why, struct err *err)
 {
     return w->now_us < of->caught_up_us + AGAIN_US || watch_catch_up(w, of, why, err);
+}
+
+/* A pull that was ordered and did not come to its end is ordered again, ever later. */
+static bool see_caught_up(struct watch *w, struct watched *of, struct err *err)
+{
+    uint64_t pause = AGAIN_FIRST_US << (of->tries < 7 ? of->tries - 1 : 6);
+    struct span source = span_of(of->name);
+    struct table_control now;
+    struct run_record run;
+    struct buf text;
+    bool found = false;
+    if (w->now_us < of->caught_up_us + (pause < AGAIN_US ? pause : AGAIN_US))
+        return true;
+    if (!controls_read(w->state, source, span_of(manifest_events_table.name), &now, err))
+        return false;
+    if (now.pull_us || now.paused)
+        return true;
+    buf_init(&text, 1 << 18);
+    bool ok = state_run_get(w->state, source, SPAN_LIT(""), SPAN_LIT(""), &run, &text, &found, err);
+    bool done = ok && found && span_eqz(run.status, "completed") && run.finished_us >= of->caught_up_us;
+    buf_release(&text);
+    if (!ok)
+        return false;
+    if (done) {
+        of->tries = 0;
+        return true;
+    }
+    of->tries++;
+    return watch_catch_up(w, of, "a try that failed", err);
 }
 
 /* ---- looking ---- */
@@ -134,7 +165,7 @@ static bool look_at_source(struct watch *w, const struct source_config *s, struc
     if (!ok || !w->slow)
         return ok;
     char words[8];
-    ok = judge_registration(w, of, err) && judge_secrets(w, s, err);
+    ok = (!of->tries || see_caught_up(w, of, err)) && judge_registration(w, of, err) && judge_secrets(w, s, err);
     if (ok && of->unstored && !lane_trouble(journal_lane(w->live->journal, LANE_EVENTS), words, sizeof words)) {
         of->unstored = false;
         ok = watch_catch_up(w, of, "deliveries that could not be stored", err);

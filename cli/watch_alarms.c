@@ -76,7 +76,7 @@ static const char *new_message(struct watch *w, char out[40])
 
 /* It is so: raised, unless it stands; then only other words count. */
 bool watch_raise(struct watch *w, enum alarm_kind kind, const char *source, const char *subject, const char *cause,
-                        const char *next, struct err *err)
+                 const char *next, struct err *err)
 {
     struct standing *s = standing_find(w, kind, source, subject);
     const struct watched *of = watch_find(w, source);
@@ -108,12 +108,13 @@ static bool clear_alarm(struct watch *w, struct standing *s, struct err *err)
                       {"", 0}, 0, 0};
     struct watched *of = watch_find(w, s->source);
     char message[40];
-    bool was = false;
+    bool was = false, missed = s->kind == ALARM_SILENT || s->kind == ALARM_REJECTING || s->kind == ALARM_DRIFT;
+    if (missed && of && !watch_catch_up(w, of, over[s->kind], err)) /* first: a crash in between orders it once more */
+        return false;
     if ((of && !watch_remember(w, of, err)) || !ledger_clear(w->state, &a, w->now_us, new_message(w, message), &was, err))
         return false;
     log_info("an alarm is cleared", "kind=%s source=%s subject=%s", alarm_kind_name(s->kind), s->source, s->subject);
-    bool missed = s->kind == ALARM_SILENT || s->kind == ALARM_REJECTING || s->kind == ALARM_DRIFT;
-    return !missed || !of || watch_catch_up(w, of, over[s->kind], err);
+    return true;
 }
 
 static bool is_fast(enum alarm_kind k)

@@ -20,6 +20,7 @@ struct watched { /* a source */
     double per_second;
     uint64_t usual_us, longest_us;
     uint64_t caught_up_us; /* when that was last ordered */
+    unsigned tries;        /* of catching up that did not come to its end; 0: nothing is ordered */
     bool silent, unstored; /* unstored: deliveries could not be stored since */
 };
 struct standing {

@@ -9,6 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from sluice import free_port, main  # noqa: E402
+import provider  # noqa: E402
 import receiver  # noqa: E402
 from receiver import Receiver, is_genuine  # noqa: E402
 from test_admin import FAST, eventually, instance, post, scrape, start, value  # noqa: E402
@@ -141,6 +142,24 @@ def a_downtime_is_caught_up_from():
             assert not alarms(s), "nobody looked meanwhile: that is no silence of the source"
 
 
+def catching_up_is_tried_again():
+    with Pulled() as p, instance(FAST + "catch_up: auto\n", base=p.base) as s:
+        s.write("secrets/key", "not the key")
+        start(s)
+        time.sleep(1.5)
+        s.stop()
+        remember(s, quiet_s=1, looked_ago_s=3600)
+        start(s)
+        finding(s, "does not take the credentials")
+        assert p.pages == 0
+        s.write("secrets/key", provider.TOKEN)
+        eventually(lambda: p.pages > 0 and rows(s) > 0, 60)
+        n = len(audit(s))
+        assert n >= 2, "the first try failed"
+        time.sleep(25)
+        assert len(audit(s)) == n, "it is caught up"
+
+
 def a_lost_endpoint_is_told_and_caught_up_from():
     put = "INSERT OR REPLACE INTO registrations(source, checked_us, cause, next, broken) VALUES('demo', 1, ?, 'sluice webhook register demo', ?)"
     with Pulled() as p, Receiver() as r, watched(r, base=p.base, rest="catch_up: auto\n") as s:
@@ -246,7 +265,7 @@ def nobody_listens_there():
         assert is_genuine(r.got[0]) and "very-secret-part" not in s.logged()
 
 
-TESTS = [a_rising_share_is_told_once_and_cleared_once, silence_is_told_and_caught_up_from, a_downtime_is_caught_up_from,
+TESTS = [a_rising_share_is_told_once_and_cleared_once, silence_is_told_and_caught_up_from, a_downtime_is_caught_up_from, catching_up_is_tried_again,
          a_lost_endpoint_is_told_and_caught_up_from, what_was_refused_for_want_of_room_is_caught_up_from,
          an_old_secret_near_its_end, what_is_not_shipped, a_receiver_that_is_away, nobody_listens_there]
 
