@@ -8,7 +8,8 @@ const struct command commands[] = {
      LOCAL_ONLY, NULL, cmd_init},
     {"serve", NULL, "", "the endpoint, the sinks, the scheduled pulls and merges",
      "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.\n"
-     "  SIGHUP, or a change of the configuration's files, reloads it: sources come, change and go without a refused request.",
+     "  SIGHUP, or a change of the configuration's files, reloads it: sources come, change and go without a refused request.\n"
+     "  It raises alarms (`sluice status`), posts them to alarms.post, and with catch_up: auto pulls what was missed.",
      NEEDS_CONFIG | LOCAL_ONLY, NULL, cmd_serve},
     {"backfill", NULL, "SOURCE [TABLE…]", "pull history from the provider's list APIs; resumable",
      "  --full           ignore watermarks and read everything again\n"
