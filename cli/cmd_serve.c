@@ -11,7 +11,7 @@
 #include "cli/reload.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
-#include "cli/watch.h"
+#include "cli/lookout.h"
 #include "core/log.h"
 #include "core/thread.h"
 #include "merge/merge.h"
@@ -173,7 +173,7 @@ static bool start(struct parts *p, struct err *err)
     if (!start_server(p, err))
         return false;
     p->live.started_us = in->io->world->now_us(in->io);
-    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) || !watch_start(in->io, &p->live, &p->live.watch, err) ||
+    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) || !lookout_start(in->io, &p->live, &p->live.lookout, err) ||
         !remote_listen(in->config, in->io, &p->live, &p->remote, err) || !reload_start(p->live.reload, &p->live, err))
         return false;
     admin_ready(p->admin, &p->live);
@@ -186,7 +186,7 @@ static void stop(struct parts *p, struct deadline *deadline)
     deadline_step(deadline, "a scheduled pull's page");
     schedule_stop(p->live.schedule);
     deadline_step(deadline, "the last look at alarms");
-    watch_stop(p->live.watch);
+    lookout_stop(p->live.lookout);
     deadline_step(deadline, "running commands");
     reload_stop(p->live.reload);
     remote_close(&p->remote); /* its commands look at the other parts */
@@ -214,7 +214,7 @@ static void stop(struct parts *p, struct deadline *deadline)
     stager_free(&p->live.stager);
     merger_free(&p->live.merger);
     schedule_free(&p->live.schedule);
-    watch_free(&p->live.watch);
+    lookout_free(&p->live.lookout);
 }
 
 static void take_files(const struct config *c)

@@ -17,7 +17,7 @@ struct merger;
 struct kafka_sink;
 struct reload;
 struct schedule;
-struct watch;
+struct lookout;
 
 /* The largest entry: a body at its limit plus headers and fields. */
 #define JOURNAL_ENTRY_MAX(c) \
@@ -31,7 +31,7 @@ struct live { /* what a running server lends to the commands it runs; NULL elsew
     struct merger *merger;
     struct kafka_sink *kafka; /* NULL: not configured */
     struct schedule *schedule;
-    struct watch *watch; /* NULL until it watches */
+    struct lookout *lookout; /* NULL until it looks */
     struct reload *reload;    /* whose configuration an instance has */
     uint64_t started_us;
 };

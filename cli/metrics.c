@@ -5,7 +5,7 @@
 #include "cli/exposition.h"
 #include "cli/sinks.h"
 #include "cli/status.h"
-#include "cli/watch.h"
+#include "cli/lookout.h"
 #include "core/log.h"
 #include "merge/account.h"
 
@@ -316,9 +316,9 @@ static bool add_alarms(struct scrape *s, struct err *err)
 static bool add_posts(struct scrape *s, struct err *err)
 {
     static const char *const results[] = {"taken", "failed", "given_up"};
-    struct watch_posts posts;
+    struct lookout_posts posts;
     (void)err;
-    watch_posts(s->in->live->watch, &posts);
+    lookout_posts(s->in->live->lookout, &posts);
     const uint64_t counts[] = {posts.taken, posts.failed, posts.given_up};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         struct label labels[] = {{"result", span_of(results[i])}, {NULL, {0}}};

@@ -243,7 +243,7 @@ static bool look_at_all(struct instance *in, const struct source_config *s, bool
         server_counts(in->live->server, span_of(s->name), &st->counts);
         look_at_push(st);
         look_at_journal(in, st);
-        (void)watch_source(in->live->watch, s->name, &st->watched);
+        (void)lookout_source(in->live->lookout, s->name, &st->watched);
     }
     look_at_workers(in, st);
     struct pull_look look = {.in = in, .st = st};

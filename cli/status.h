@@ -2,7 +2,7 @@
 #pragma once
 #include "cli/books.h"
 #include "cli/instance.h"
-#include "cli/watch.h"
+#include "cli/lookout.h"
 #include "server/server.h"
 
 enum health { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_FAILING };
@@ -27,7 +27,7 @@ struct source_status {
     bool running;
     uint64_t checked_us; /* when the endpoint was last checked at the provider; 0: never */
     bool drift, broken;  /* it is not as registered; nothing is delivered */
-    struct watch_source watched; /* all 0: no server runs */
+    struct lookout_source watched; /* all 0: no server runs */
     uint64_t oldest_waiting_us; /* receive time of the oldest entry that waits to be staged, 0: none */
     struct finding findings[FINDINGS_MAX];
     size_t n_findings;

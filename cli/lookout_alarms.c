@@ -1,5 +1,5 @@
 /* What stands: each alarm is raised once and cleared once, in state.db first. */
-#include "cli/watch_internal.h"
+#include "cli/lookout_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@ static void standing_free(struct standing *s)
     free(s->cause);
 }
 
-static struct standing *standing_find(struct watch *w, enum alarm_kind kind, const char *source, const char *subject)
+static struct standing *standing_find(struct lookout *w, enum alarm_kind kind, const char *source, const char *subject)
 {
     for (size_t i = 0; i < w->n_standing; i++) {
         struct standing *s = &w->standing[i];
@@ -20,7 +20,7 @@ static struct standing *standing_find(struct watch *w, enum alarm_kind kind, con
     return NULL;
 }
 
-static struct standing *standing_add(struct watch *w, enum alarm_kind kind, struct span source, struct span subject,
+static struct standing *standing_add(struct lookout *w, enum alarm_kind kind, struct span source, struct span subject,
                                      struct span cause)
 {
     w->standing = mem_grow(w->standing, (w->n_standing + 1) * sizeof *w->standing);
@@ -35,24 +35,24 @@ static struct standing *standing_add(struct watch *w, enum alarm_kind kind, stru
 
 static bool load_standing(void *ctx, const struct alarm *a)
 {
-    struct watch *w = ctx;
+    struct lookout *w = ctx;
     for (int k = 0; k < ALARM_KINDS; k++)
         if (span_eqz(a->kind, alarm_kind_name((enum alarm_kind)k)))
             standing_add(w, (enum alarm_kind)k, a->source, a->subject, a->cause);
     return true;
 }
 
-bool watch_load_standing(struct watch *w, struct err *err)
+bool lookout_load_standing(struct lookout *w, struct err *err)
 {
     return ledger_each(w->state, true, load_standing, w, err);
 }
 
-bool watch_stands(struct watch *w, enum alarm_kind kind, const char *source, const char *subject)
+bool lookout_stands(struct lookout *w, enum alarm_kind kind, const char *source, const char *subject)
 {
     return standing_find(w, kind, source, subject) != NULL;
 }
 
-void watch_standing_free(struct watch *w)
+void lookout_standing_free(struct lookout *w)
 {
     for (size_t i = 0; i < w->n_standing; i++)
         standing_free(&w->standing[i]);
@@ -60,7 +60,7 @@ void watch_standing_free(struct watch *w)
 }
 
 /* The id of a message: NULL where nothing is posted. */
-static const char *new_message(struct watch *w, char out[40])
+static const char *new_message(struct lookout *w, char out[40])
 {
     unsigned char random[12] = {0};
     struct buf hex;
@@ -75,11 +75,11 @@ static const char *new_message(struct watch *w, char out[40])
 }
 
 /* It is so: raised, unless it stands; then only other words count. */
-bool watch_raise(struct watch *w, enum alarm_kind kind, const char *source, const char *subject, const char *cause,
+bool lookout_raise(struct lookout *w, enum alarm_kind kind, const char *source, const char *subject, const char *cause,
                  const char *next, struct err *err)
 {
     struct standing *s = standing_find(w, kind, source, subject);
-    const struct watched *of = watch_find(w, source);
+    const struct watched *of = lookout_find(w, source);
     char message[40];
     bool is_new = false;
     if (s)
@@ -88,7 +88,7 @@ bool watch_raise(struct watch *w, enum alarm_kind kind, const char *source, cons
         return true;
     struct alarm a = {span_of(alarm_kind_name(kind)), span_of(source), span_of(subject), span_of(cause), span_of(next),
                       w->now_us, 0};
-    if ((of && !watch_remember(w, of, err)) || !ledger_raise(w->state, &a, new_message(w, message), &is_new, err))
+    if ((of && !lookout_remember(w, of, err)) || !ledger_raise(w->state, &a, new_message(w, message), &is_new, err))
         return false;
     if (!s)
         s = standing_add(w, kind, a.source, a.subject, a.cause);
@@ -99,19 +99,19 @@ bool watch_raise(struct watch *w, enum alarm_kind kind, const char *source, cons
     return true;
 }
 
-static bool clear_alarm(struct watch *w, struct standing *s, struct err *err)
+static bool clear_alarm(struct lookout *w, struct standing *s, struct err *err)
 {
     static const char *const over[ALARM_KINDS] = {
         "deliveries come again", "deliveries are verified again", "the endpoint is as it was registered",
         "the old secret verifies nothing any more, or is at its end", "the sink has caught up"};
     struct alarm a = {span_of(alarm_kind_name(s->kind)), span_of(s->source), span_of(s->subject), span_of(over[s->kind]),
                       {"", 0}, 0, 0};
-    struct watched *of = watch_find(w, s->source);
+    struct watched *of = lookout_find(w, s->source);
     char message[40];
     bool was = false, missed = s->kind == ALARM_SILENT || s->kind == ALARM_REJECTING || s->kind == ALARM_DRIFT;
-    if (missed && of && !watch_catch_up(w, of, over[s->kind], err)) /* first: a crash in between orders it once more */
+    if (missed && of && !lookout_catch_up(w, of, over[s->kind], err)) /* first: a crash in between orders it once more */
         return false;
-    if ((of && !watch_remember(w, of, err)) || !ledger_clear(w->state, &a, w->now_us, new_message(w, message), &was, err))
+    if ((of && !lookout_remember(w, of, err)) || !ledger_clear(w->state, &a, w->now_us, new_message(w, message), &was, err))
         return false;
     log_info("an alarm is cleared", "kind=%s source=%s subject=%s", alarm_kind_name(s->kind), s->source, s->subject);
     return true;
@@ -123,7 +123,7 @@ static bool is_fast(enum alarm_kind k)
 }
 
 /* What stands and was not found so at this look is over. */
-bool watch_sweep(struct watch *w, struct err *err)
+bool lookout_sweep(struct lookout *w, struct err *err)
 {
     size_t kept = 0;
     bool ok = true;

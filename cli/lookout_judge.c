@@ -1,6 +1,6 @@
 /* What is so at this look, for which alarms are raised. */
 #include "cli/sinks.h"
-#include "cli/watch_internal.h"
+#include "cli/lookout_internal.h"
 #include "core/clock.h"
 #include <stdio.h>
 
@@ -20,7 +20,7 @@ static const char *span_words(uint64_t us, char out[32])
     return out;
 }
 
-bool judge_rhythm(struct watch *w, const struct source_config *s, struct watched *of, struct err *err)
+bool judge_rhythm(struct lookout *w, const struct source_config *s, struct watched *of, struct err *err)
 {
     char cause[400], next[200], t[3][32];
     double n = of->share.recent_good + of->share.recent_bad;
@@ -29,7 +29,7 @@ bool judge_rhythm(struct watch *w, const struct source_config *s, struct watched
         snprintf(cause, sizeof cause, "%.0f of the last %.0f deliveries failed verification; usually %.1f %% do",
                  of->share.recent_bad, n, past > 0 ? 100 * of->share.usual_bad / past : 0);
         snprintf(next, sizeof next, "sluice verify %s --last-rejected", s->name);
-        return watch_raise(w, ALARM_REJECTING, s->name, "", cause, next, err);
+        return lookout_raise(w, ALARM_REJECTING, s->name, "", cause, next, err);
     }
     if (!of->silent || s->webhook_off)
         return true;
@@ -38,11 +38,11 @@ bool judge_rhythm(struct watch *w, const struct source_config *s, struct watched
              span_words(of->rhythm.quiet_us, t[0]), span_words(of->usual_us, t[1]), span_words(of->longest_us, t[2]));
     snprintf(next, sizeof next, "is the endpoint enabled at the provider, and does it reach this machine? sluice status %s",
              s->name);
-    return watch_raise(w, ALARM_SILENT, s->name, "", cause, next, err) && watch_catch_up_again(w, of, "silence", err);
+    return lookout_raise(w, ALARM_SILENT, s->name, "", cause, next, err) && lookout_catch_up_again(w, of, "silence", err);
 }
 
 struct drift_look {
-    struct watch *w;
+    struct lookout *w;
     struct watched *of;
     struct err *err;
     bool ok;
@@ -56,11 +56,11 @@ static void judge_drift(void *ctx, const struct registration *r)
         return;
     snprintf(cause, sizeof cause, "at the provider: %.*s", SPAN_ARG(r->cause));
     snprintf(next, sizeof next, "%.*s", SPAN_ARG(r->next));
-    look->ok = watch_raise(look->w, ALARM_DRIFT, look->of->name, "", cause, next, look->err) &&
-               watch_catch_up_again(look->w, look->of, cause, look->err);
+    look->ok = lookout_raise(look->w, ALARM_DRIFT, look->of->name, "", cause, next, look->err) &&
+               lookout_catch_up_again(look->w, look->of, cause, look->err);
 }
 
-bool judge_registration(struct watch *w, struct watched *of, struct err *err)
+bool judge_registration(struct lookout *w, struct watched *of, struct err *err)
 {
     struct drift_look look = {w, of, err, true};
     return state_registration_get(w->state, span_of(of->name), judge_drift, &look, err) && look.ok;
@@ -88,7 +88,7 @@ static uint64_t near_end(const struct config *c, const struct source_config *s, 
     return c->secret_grace_us / 4;
 }
 
-bool judge_secrets(struct watch *w, const struct source_config *s, struct err *err)
+bool judge_secrets(struct lookout *w, const struct source_config *s, struct err *err)
 {
     struct held_id held;
     char cause[400], next[200], at[CLOCK_TEXT_MAX], ago[CLOCK_TEXT_MAX], left[32];
@@ -107,12 +107,12 @@ bool judge_secrets(struct watch *w, const struct source_config *s, struct err *e
                  "the old secret %s still verifies deliveries, the last %s; it ends in %s, at %s: then they are rejected",
                  held.id, ago, span_words(held.retire_us - w->now_us, left), at);
         snprintf(next, sizeof next, "let the provider sign with the new one, or retire it later; sluice secret list %s", s->name);
-        ok = watch_raise(w, ALARM_OLD_SECRET, s->name, held.id, cause, next, err);
+        ok = lookout_raise(w, ALARM_OLD_SECRET, s->name, held.id, cause, next, err);
     }
     return ok;
 }
 
-bool judge_unshipped(struct watch *w, struct err *err)
+bool judge_unshipped(struct lookout *w, struct err *err)
 {
     const struct config *c = w->in->config;
     const char *sinks[SINKS_MAX];
@@ -123,13 +123,13 @@ bool judge_unshipped(struct watch *w, struct err *err)
         char cause[640], words[400] = "", age[32];
         if (!sink_oldest(w->in, sinks[i], &oldest, err))
             return false;
-        bool stands = watch_stands(w, ALARM_UNSHIPPED, "", sinks[i]);
+        bool stands = lookout_stands(w, ALARM_UNSHIPPED, "", sinks[i]);
         if (!oldest || oldest + (stands ? most / 2 : most) > w->now_us)
             continue;
         bool why = sink_trouble(w->in, sinks[i], words, sizeof words, &since);
         snprintf(cause, sizeof cause, "the oldest entry that %s has not taken is %s old%s%s", sinks[i],
                  span_words(w->now_us - oldest, age), why ? ": " : "", words);
-        if (!watch_raise(w, ALARM_UNSHIPPED, "", sinks[i], cause, "sluice status", err))
+        if (!lookout_raise(w, ALARM_UNSHIPPED, "", sinks[i], cause, "sluice status", err))
             return false;
     }
     return true;

@@ -1,10 +1,10 @@
 /* Posting what is to be told: in order, each until the receiver took it. */
-#include "cli/watch_internal.h"
+#include "cli/lookout_internal.h"
 
 #define POST_US_MAX (600 * SECOND) /* longest pause between two tries */
 #define POST_GIVE_UP_US (3 * 86400 * SECOND)
 
-static void post_later(struct watch *w, const struct post *p, const struct err *why)
+static void post_later(struct lookout *w, const struct post *p, const struct err *why)
 {
     static struct log_limit limit;
     uint64_t pause = 2 * SECOND << (p->tries < 9 ? p->tries : 9), random = 0;
@@ -16,7 +16,7 @@ static void post_later(struct watch *w, const struct post *p, const struct err *
                 SPAN_ARG(p->alarm.kind), SPAN_ARG(p->alarm.source), (unsigned long long)p->tries + 1, why->msg);
 }
 
-static bool post_one(struct watch *w, struct buf *text, bool *ret_more, struct err *err)
+static bool post_one(struct lookout *w, struct buf *text, bool *ret_more, struct err *err)
 {
     struct post p;
     struct err why = {0};
@@ -44,7 +44,7 @@ static bool post_one(struct watch *w, struct buf *text, bool *ret_more, struct e
     return ledger_not_posted(w->state, p.id, why.msg, err);
 }
 
-bool watch_post(struct watch *w, struct err *err)
+bool lookout_post(struct lookout *w, struct err *err)
 {
     struct buf text;
     bool ok = true, more = w->now_us >= w->post_us;

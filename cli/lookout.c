@@ -1,5 +1,5 @@
 #include "cli/reload.h"
-#include "cli/watch_internal.h"
+#include "cli/lookout_internal.h"
 #include "core/thread.h"
 #include "staging/controls.h"
 #include <math.h>
@@ -14,7 +14,7 @@
 
 /* ---- what is known of a source ---- */
 
-bool watch_remember(struct watch *w, const struct watched *s, struct err *err)
+bool lookout_remember(struct lookout *w, const struct watched *s, struct err *err)
 {
     struct buf text;
     buf_init(&text, 1 << 16);
@@ -25,7 +25,7 @@ bool watch_remember(struct watch *w, const struct watched *s, struct err *err)
     return ok;
 }
 
-struct watched *watch_find(struct watch *w, const char *source)
+struct watched *lookout_find(struct lookout *w, const char *source)
 {
     for (size_t i = 0; i < w->n_sources; i++)
         if (strcmp(w->sources[i]->name, source) == 0)
@@ -34,7 +34,7 @@ struct watched *watch_find(struct watch *w, const char *source)
 }
 
 /* What is kept of it; and what a downtime asks for. */
-static bool load_source(struct watch *w, struct watched *of, struct err *err)
+static bool load_source(struct lookout *w, struct watched *of, struct err *err)
 {
     struct buf text;
     struct span rest;
@@ -45,13 +45,13 @@ static bool load_source(struct watch *w, struct watched *of, struct err *err)
         log_warn("what was known of a source's rhythm cannot be read, and is learnt anew", "source=%s", of->name);
     buf_release(&text);
     if (ok && of->rhythm.looked_us && of->rhythm.looked_us + DOWN_US < w->now_us)
-        ok = watch_catch_up(w, of, "a downtime", err);
+        ok = lookout_catch_up(w, of, "a downtime", err);
     return ok;
 }
 
-static struct watched *take_source(struct watch *w, const char *name, struct err *err)
+static struct watched *take_source(struct lookout *w, const char *name, struct err *err)
 {
-    struct watched *of = watch_find(w, name);
+    struct watched *of = lookout_find(w, name);
     if (of)
         return of;
     of = mem_alloc(sizeof *of);
@@ -68,7 +68,7 @@ static struct watched *take_source(struct watch *w, const char *name, struct err
     return of;
 }
 
-static void count(struct watch *w, struct watched *of, const struct source_counts *c)
+static void count(struct lookout *w, struct watched *of, const struct source_counts *c)
 {
     uint64_t good = c->by_outcome[OUT_ACCEPTED] + c->by_outcome[OUT_DUPLICATE] + c->by_outcome[OUT_HANDSHAKE], bad = 0;
     uint64_t unavailable = c->by_outcome[OUT_UNAVAILABLE];
@@ -94,7 +94,7 @@ static void count(struct watch *w, struct watched *of, const struct source_count
 
 /* ---- catching up ---- */
 
-bool watch_catch_up(struct watch *w, struct watched *of, const char *why, struct err *err)
+bool lookout_catch_up(struct lookout *w, struct watched *of, const char *why, struct err *err)
 {
     const struct config *c = w->in->config;
     const struct source_config *s = config_source(c, span_of(of->name));
@@ -116,13 +116,13 @@ bool watch_catch_up(struct watch *w, struct watched *of, const char *why, struct
     return controls_order(w->state, &o, &now, err);
 }
 
-bool watch_catch_up_again(struct watch *w, struct watched *of, const char *why, struct err *err)
+bool lookout_catch_up_again(struct lookout *w, struct watched *of, const char *why, struct err *err)
 {
-    return w->now_us < of->caught_up_us + AGAIN_US || watch_catch_up(w, of, why, err);
+    return w->now_us < of->caught_up_us + AGAIN_US || lookout_catch_up(w, of, why, err);
 }
 
 /* A pull that was ordered and did not come to its end is ordered again, ever later. */
-static bool see_caught_up(struct watch *w, struct watched *of, struct err *err)
+static bool see_caught_up(struct lookout *w, struct watched *of, struct err *err)
 {
     uint64_t pause = AGAIN_FIRST_US << (of->tries < 7 ? of->tries - 1 : 6);
     struct span source = span_of(of->name);
@@ -147,12 +147,12 @@ static bool see_caught_up(struct watch *w, struct watched *of, struct err *err)
         return true;
     }
     of->tries++;
-    return watch_catch_up(w, of, "a try that failed", err);
+    return lookout_catch_up(w, of, "a try that failed", err);
 }
 
 /* ---- looking ---- */
 
-static bool look_at_source(struct watch *w, const struct source_config *s, struct err *err)
+static bool look_at_source(struct lookout *w, const struct source_config *s, struct err *err)
 {
     struct source_counts counts;
     struct watched *of = take_source(w, s->name, err);
@@ -168,18 +168,18 @@ static bool look_at_source(struct watch *w, const struct source_config *s, struc
     ok = (!of->tries || see_caught_up(w, of, err)) && judge_registration(w, of, err) && judge_secrets(w, s, err);
     if (ok && of->unstored && !lane_trouble(journal_lane(w->live->journal, LANE_EVENTS), words, sizeof words)) {
         of->unstored = false;
-        ok = watch_catch_up(w, of, "deliveries that could not be stored", err);
+        ok = lookout_catch_up(w, of, "deliveries that could not be stored", err);
     }
     return ok;
 }
 
-static bool remember_all(struct watch *w, struct err *err)
+static bool remember_all(struct lookout *w, struct err *err)
 {
     if (!db_begin(&w->state->db, err))
         return false;
     bool ok = true;
     for (size_t i = 0; ok && i < w->n_sources; i++)
-        ok = watch_remember(w, w->sources[i], err);
+        ok = lookout_remember(w, w->sources[i], err);
     ok = ok && db_commit(&w->state->db, err);
     if (!ok)
         db_rollback(&w->state->db);
@@ -188,31 +188,31 @@ static bool remember_all(struct watch *w, struct err *err)
 
 /* ---- the thread ---- */
 
-static bool look(struct watch *w, struct instance *in, struct err *err)
+static bool look(struct lookout *w, struct instance *in, struct err *err)
 {
     w->in = in;
     if (!instance_state(in, &w->state, err))
         return false;
     w->now_us = w->io->world->now_us(w->io);
     w->slow = !w->slow_us || w->now_us < w->slow_us || w->now_us - w->slow_us >= SLOW_US;
-    if (!w->loaded && !watch_load_standing(w, err))
+    if (!w->loaded && !lookout_load_standing(w, err))
         return false;
     w->loaded = true;
     bool ok = true;
     for (size_t i = 0; ok && i < in->config->n_sources; i++)
         ok = look_at_source(w, &in->config->sources[i], err);
-    ok = ok && (!w->slow || judge_unshipped(w, err)) && watch_sweep(w, err) && (!w->slow || remember_all(w, err));
+    ok = ok && (!w->slow || judge_unshipped(w, err)) && lookout_sweep(w, err) && (!w->slow || remember_all(w, err));
     w->looked_us = w->now_us;
     if (ok && w->slow)
         w->slow_us = w->now_us;
-    return ok && watch_post(w, err);
+    return ok && lookout_post(w, err);
 }
 
 static void *run(void *arg)
 {
     static struct log_limit limit;
-    struct watch *w = arg;
-    thread_name("watch");
+    struct lookout *w = arg;
+    thread_name("lookout");
     for (bool last = false; !last;) {
         struct instance in;
         struct err err = {0};
@@ -229,9 +229,9 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool watch_start(const struct io *io, const struct live *live, struct watch **ret, struct err *err)
+bool lookout_start(const struct io *io, const struct live *live, struct lookout **ret, struct err *err)
 {
-    struct watch *w = mem_alloc(sizeof *w);
+    struct lookout *w = mem_alloc(sizeof *w);
     w->io = io;
     w->live = live;
     w->poster = poster_new(io, journal_node(live->journal), &w->stop);
@@ -241,7 +241,7 @@ bool watch_start(const struct io *io, const struct live *live, struct watch **re
     return w->runs || err_set(err, ERR_NOMEM, "cannot start the thread of alarms");
 }
 
-void watch_stop(struct watch *w)
+void lookout_stop(struct lookout *w)
 {
     if (!w || !w->runs)
         return;
@@ -250,9 +250,9 @@ void watch_stop(struct watch *w)
     w->runs = false;
 }
 
-void watch_free(struct watch **at)
+void lookout_free(struct lookout **at)
 {
-    struct watch *w = *at;
+    struct lookout *w = *at;
     if (!w)
         return;
     *at = NULL;
@@ -260,24 +260,24 @@ void watch_free(struct watch **at)
         free(w->sources[i]->name);
         free(w->sources[i]);
     }
-    watch_standing_free(w);
+    lookout_standing_free(w);
     free(w->sources);
     poster_free(&w->poster);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
 
-bool watch_source(struct watch *w, const char *source, struct watch_source *ret)
+bool lookout_source(struct lookout *w, const char *source, struct lookout_source *ret)
 {
     pthread_mutex_lock(&w->lock);
-    const struct watched *of = watch_find(w, source);
+    const struct watched *of = lookout_find(w, source);
     if (of)
-        *ret = (struct watch_source){of->per_second, of->rhythm.quiet_us, of->usual_us, of->silent};
+        *ret = (struct lookout_source){of->per_second, of->rhythm.quiet_us, of->usual_us, of->silent};
     pthread_mutex_unlock(&w->lock);
     return of != NULL;
 }
 
-void watch_posts(struct watch *w, struct watch_posts *ret)
+void lookout_posts(struct lookout *w, struct lookout_posts *ret)
 {
-    *ret = (struct watch_posts){w->taken, w->failed, w->given_up};
+    *ret = (struct lookout_posts){w->taken, w->failed, w->given_up};
 }
