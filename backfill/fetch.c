@@ -425,6 +425,13 @@ static enum fetch_end hold(struct fetcher *f, uint64_t us, const char *words, st
     return go ? FETCH_OK : FETCH_STOPPED;
 }
 
+/* In the manifest's word; where it has none, by what the status means everywhere. */
+static void take_cause(struct fetch_watch *watch, const struct fetched *p, const struct error_rule *rule)
+{
+    const char *word = p->status == 401 ? "auth" : p->status == 403 ? "scope" : p->status >= 500 ? "busy" : "other";
+    snprintf(watch->cause, sizeof watch->cause, "%s", rule && rule->cause ? rule->cause : word);
+}
+
 /* What to do about an answer that is not a page. FETCH_OK: try again. */
 static enum fetch_end judge(struct fetcher *f, const char *url, const struct table_rule *table, const struct fetched *p,
                             unsigned tries, struct fetch_watch *watch, struct err *err)
@@ -448,6 +455,7 @@ static enum fetch_end judge(struct fetcher *f, const char *url, const struct tab
     describe(f, url, table, p, rule, err);
     if (f->call)
         f->cause = rule ? rule->cause : p->status == 403 ? "scope" : p->status == 404 || p->status == 410 ? "gone" : "other";
+    take_cause(watch, p, rule);
     bool gone = p->status == 404 || p->status == 410 || (rule && strcmp(rule->cause, "gone") == 0);
     if (p->status == 401 || (rule && strcmp(rule->cause, "auth") == 0))
         err->cls = ERR_CONFIG;
@@ -471,8 +479,10 @@ enum fetch_end fetch_page(struct fetcher *f, const char *url, const struct table
             }
             struct span rest, path = span_cut(span_of(url), '?', &rest);
             err_set(err, ERR_TRANSIENT, "%.*s: %s", SPAN_ARG(path), f->words);
-            if (tries >= TRIES_MAX || (f->call && f->call->method[0] != 'G'))
+            if (tries >= TRIES_MAX || (f->call && f->call->method[0] != 'G')) {
+                snprintf(watch->cause, sizeof watch->cause, "network");
                 return FETCH_FAILED;
+            }
             watch->retries++;
             end = hold(f, backoff(f, tries), "trying again: the connection failed", watch, err);
         } else if (ret->status >= 200 && ret->status < 300 && !good_in_name_only(f, ret)) {

@@ -37,6 +37,7 @@ struct fetch_watch {
     void *ctx;
     void (*waiting)(void *ctx, const char *words, uint64_t until_us);
     unsigned retries, limits; /* counted here */
+    char cause[16];           /* of what ended it: the manifest's word, or network; "" */
 };
 struct fetcher *fetcher_new(const struct backfill_opts *o, const struct scope *config, struct err *err);
 void fetcher_free(struct fetcher **f);

@@ -39,6 +39,7 @@ struct run {
     struct fetch_watch watch;
     struct fetched page;
     uint64_t last_seq;
+    uint64_t page_us;         /* when the last page came, or this process began */
     bool journalled_last;
     struct since_rule since;  /* the manifest's, as the operator changed it */
     char *since_query;        /* owned by this */

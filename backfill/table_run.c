@@ -97,7 +97,11 @@ static bool put(struct run *r, const char *status, const char *why, struct span 
                              .error = span_of(why),
                              .watermark = watermark,
                              .from_us = r->since_us,
-                             .to_us = r->to_us};
+                             .to_us = r->to_us,
+                             .page_us = r->page_us,
+                             .waiting = span_of(!over && r->progress.waiting ? r->progress.waiting : ""),
+                             .wait_until_us = over ? 0 : r->progress.wait_until_us,
+                             .cause = span_of(strcmp(status, "failed") == 0 ? r->watch.cause : "")};
     return state_run_put(r->state, &rec, err);
 }
 
@@ -219,11 +223,12 @@ static bool find_since(struct run *r, struct err *err)
 static bool begin(struct run *r, bool *ret_done, struct err *err)
 {
     bool resumed = false;
+    r->page_us = r->o->io->world->now_us(r->o->io);
     if (!r->o->dry_run && !resume(r, &resumed, ret_done, err))
         return false;
     r->progress.resumed = resumed;
-    if (resumed)
-        return true;
+    if (resumed) /* it may have stood as failed, limited or paused */
+        return *ret_done || put(r, "running", "", (struct span){NULL, 0}, err);
     new_id(r);
     r->progress.started_us = r->o->io->world->now_us(r->o->io);
     return find_since(r, err) && put(r, "running", "", (struct span){NULL, 0}, err);
@@ -237,11 +242,15 @@ static void tell(struct run *r)
         r->o->progress(r->o->progress_ctx, &r->progress);
 }
 
+/* Told each second. What `status` shows is written when the words change: a failure to do so is met again with the next page. */
 static void waiting(void *ctx, const char *words, uint64_t until_us)
 {
     struct run *r = ctx;
+    const char *before = r->progress.waiting;
     r->progress.waiting = words;
     r->progress.wait_until_us = until_us;
+    if (words && !before)
+        (void)put(r, "running", "", (struct span){NULL, 0}, NULL);
     tell(r);
 }
 
@@ -294,6 +303,7 @@ static bool step_to_end(struct run *r, bool done, enum run_end *ret_end, struct 
     const char *called_off = NULL;
     while (step == STEP_PAGE) {
         step = run_step(r, why);
+        r->page_us = step == STEP_PAGE ? r->o->io->world->now_us(r->o->io) : r->page_us;
         if (step == STEP_PAGE && !put(r, "running", "", (struct span){NULL, 0}, err))
             return false;
         tell(r);

@@ -1,7 +1,7 @@
 /* serve: opens the data directory, starts the parts in the order in which they lean on each other, waits for a signal,
  * and stops them in reverse. Threads: main (here), the journal's two committers, limits.threads HTTP workers, the books'
  * flusher, the stager, the Kafka sink's two and librdkafka's, the merger, the scheduler of pulls, the command socket's, the admin
- * listener's two, one that watches the configuration's files, and one that watches the stop.
+ * listener's two, the one of alarms, one that watches the configuration's files, and one that watches the stop.
  * The admin listener is there before deliveries are taken and until everything else is gone. */
 #include "cli/admin.h"
 #include "cli/certificate.h"
@@ -12,6 +12,7 @@
 #include "cli/reload.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
+#include "cli/lookout.h"
 #include "cli/watch.h"
 #include "core/log.h"
 #include "core/thread.h"
@@ -180,7 +181,7 @@ static bool start(struct parts *p, struct err *err)
     p->live.started_us = in->io->world->now_us(in->io);
     p->drain.admin = p->admin;
     p->live.drain = &p->drain;
-    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) ||
+    if (!schedule_start(in->io, &p->live, &p->live.schedule, err) || !lookout_start(in->io, &p->live, &p->live.lookout, err) ||
         !remote_listen(in->config, in->io, &p->live, &p->remote, err) || !reload_start(p->live.reload, &p->live, err))
         return false;
     admin_ready(p->admin, &p->live);
@@ -194,6 +195,8 @@ static void stop(struct parts *p, struct deadline *deadline)
     watch_stop(&p->watch); /* a manager that was told of the stop waits by another time */
     deadline_step(deadline, "a scheduled pull's page");
     schedule_stop(p->live.schedule);
+    deadline_step(deadline, "the last look at alarms");
+    lookout_stop(p->live.lookout);
     deadline_step(deadline, "running commands");
     reload_stop(p->live.reload);
     remote_close(&p->remote); /* its commands look at the other parts */
@@ -226,6 +229,7 @@ static void stop(struct parts *p, struct deadline *deadline)
     stager_free(&p->live.stager);
     merger_free(&p->live.merger);
     schedule_free(&p->live.schedule);
+    lookout_free(&p->live.lookout);
 }
 
 static void take_files(const struct config *c)

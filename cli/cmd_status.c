@@ -1,52 +1,93 @@
 /* status: how each source is, why, and what to do; and the books (cli/books.h). */
+#include "alarms/ledger.h"
 #include "cli/books.h"
 #include "cli/certificate.h"
 #include "cli/registry.h"
+#include "cli/reload.h"
 #include "cli/sinks.h"
 #include "cli/status.h"
+#include "cli/status_table.h"
 #include "core/clock.h"
 #include "core/json.h"
 #include <stdlib.h>
 
-static void print_push(const struct source_status *s, uint64_t now, char out[48])
+static const char *words_of(uint64_t us, char out[CLOCK_TEXT_MAX])
 {
-    char ago[CLOCK_TEXT_MAX];
-    if (s->source->webhook_off)
-        snprintf(out, 48, "off");
-    else if (!s->live)
-        snprintf(out, 48, "no server runs");
-    else if (!s->counts.last_accepted_us)
-        snprintf(out, 48, "%s", s->health == HEALTH_FAILING ? "rejecting all" : "nothing yet");
-    else
-        clock_ago(s->counts.last_accepted_us, now, ago), snprintf(out, 48, "last %s", ago);
+    clock_ago(1, us + 1, out);
+    char *ago = strstr(out, " ago");
+    if (ago)
+        *ago = 0;
+    return out;
 }
 
-static void print_pull(const struct source_status *s, uint64_t now, char out[48])
+static void print_push(const struct source_status *s, uint64_t now, char out[96])
+{
+    char ago[CLOCK_TEXT_MAX], t[2][CLOCK_TEXT_MAX];
+    if (s->source->webhook_off)
+        snprintf(out, 96, "off");
+    else if (!s->live)
+        snprintf(out, 96, "no server runs");
+    else if (s->counts.refusing_since_us)
+        clock_iso_s(s->counts.refusing_since_us, ago), snprintf(out, 96, "rejecting since %.5s", ago + 11);
+    else if (s->broken)
+        snprintf(out, 96, "broken at provider");
+    else if (s->watched.silent)
+        snprintf(out, 96, "silent %s (usual: %s)", words_of(s->watched.quiet_us, t[0]), words_of(s->watched.usual_us, t[1]));
+    else if (!s->counts.last_accepted_us)
+        snprintf(out, 96, "nothing yet");
+    else if (clock_ago(s->counts.last_accepted_us, now, ago), s->watched.per_second >= 0.05)
+        snprintf(out, 96, "%.1f/s, last %s", s->watched.per_second, ago);
+    else
+        snprintf(out, 96, "last %s", ago);
+}
+
+static void print_pull(const struct source_status *s, uint64_t now, char out[96])
 {
     char ago[CLOCK_TEXT_MAX];
     if (!s->runs)
-        snprintf(out, 48, "never");
+        snprintf(out, 96, "never");
     else if (s->running)
-        snprintf(out, 48, "running");
+        snprintf(out, 96, "running");
     else
-        clock_ago(s->last_run_us, now, ago), snprintf(out, 48, "%s", ago);
+        clock_ago(s->last_run_us, now, ago), snprintf(out, 96, "%s", ago);
 }
 
 static void print_line(const struct command_io *io, const struct source_status *s, uint64_t now)
 {
-    char push[48], pull[48], lag[CLOCK_TEXT_MAX] = "0 s", b[3][32];
+    char push[96], pull[96], lag[CLOCK_TEXT_MAX] = "0 s", b[3][32];
     print_push(s, now, push);
     print_pull(s, now, pull);
     if (s->oldest_waiting_us && s->oldest_waiting_us < now)
         snprintf(lag, sizeof lag, "%llu s", (unsigned long long)((now - s->oldest_waiting_us) / 1000000));
     fprintf(io->out, "%-14s %-9s %-22s %-16s %12s %8s %6s %7s\n", s->source->name, health_name(s->health), push, pull,
-            thousands(s->rows, b[0]), lag, thousands(s->dead, b[1]), thousands(s->missed, b[2]));
+            thousands(s->rows_day, b[0]), lag, thousands(s->dead, b[1]), thousands(s->missed, b[2]));
 }
 
-static void print_findings(const struct command_io *io, const struct source_status *s)
+/* The door in a sentence. */
+static void print_door(const struct command_io *io, const struct source_status *s, uint64_t now)
+{
+    char ago[CLOCK_TEXT_MAX];
+    fprintf(io->out, "push: %s", s->source->webhook_off ? "off" : "enabled");
+    if (s->checked_us)
+        clock_ago(s->checked_us, now, ago), fprintf(io->out, ", %sas registered (checked %s)", s->drift ? "NOT " : "", ago);
+    if (!s->live)
+        fprintf(io->out, ", no server runs");
+    if (s->live && !s->source->webhook_off)
+        fprintf(io->out, ", %.2f/s", s->watched.per_second);
+    if (s->counts.last_accepted_us)
+        clock_ago(s->counts.last_accepted_us, now, ago), fprintf(io->out, ", last accepted %s", ago);
+    if (s->counts.last_rejected_us)
+        clock_ago(s->counts.last_rejected_us, now, ago),
+            fprintf(io->out, ", last rejected %s as %s", ago, outcome_name(s->counts.last_rejected));
+    fputs("\n\n", io->out);
+}
+
+static void print_findings(const struct command_io *io, const struct source_status *s, bool bad)
 {
     for (size_t i = 0; i < s->n_findings; i++) {
         const struct finding *f = &s->findings[i];
+        if (f->bad != bad)
+            continue;
         fprintf(io->out, "%s %-10s %s\n", f->bad ? glyph_bad(io) : glyph_warn(io), s->source->name, f->text);
         if (f->next[0])
             fprintf(io->out, "  %-10s %s %s\n", "", io->utf8 ? "→" : "->", f->next);
@@ -73,6 +114,14 @@ static void add_count(struct buf *b, const char *name, uint64_t n)
     buf_addf(b, ",\"%s\":%llu", name, (unsigned long long)n);
 }
 
+static void add_time(struct buf *b, const char *name, uint64_t us)
+{
+    char at[CLOCK_TEXT_MAX];
+    if (us)
+        clock_iso_us(us, at);
+    buf_addf(b, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
+}
+
 static void add_push(struct buf *b, const struct source_status *s, const struct source_books *books)
 {
     buf_addf(b, ",\"push\":{\"received\":%llu", (unsigned long long)books->door.received);
@@ -87,7 +136,37 @@ static void add_push(struct buf *b, const struct source_status *s, const struct 
         buf_addf(b, "%s\"%s\":%llu", comma, outcome_name((enum outcome)o), (unsigned long long)s->counts.by_outcome[o]);
         comma = ",";
     }
-    buf_addz(b, "}}");
+    buf_addz(b, "}");
+    add_time(b, "last_accepted_at", s->counts.last_accepted_us);
+    add_time(b, "last_rejected_at", s->counts.last_rejected_us);
+    add_time(b, "rejecting_since", s->counts.refusing_since_us);
+    buf_addf(b, ",\"last_rejected_as\":\"%s\"", s->counts.last_rejected_us ? outcome_name(s->counts.last_rejected) : "");
+    buf_addf(b, ",\"enabled\":%s,\"as_registered\":%s", s->source->webhook_off ? "false" : "true",
+             !s->checked_us ? "null" : s->drift ? "false" : "true");
+    add_time(b, "checked_at", s->checked_us);
+    buf_addf(b, ",\"per_second\":%.3f,\"silent\":%s", s->watched.per_second, s->watched.silent ? "true" : "false");
+    add_count(b, "usual_gap_seconds", s->watched.usual_us / 1000000);
+    buf_addc(b, '}');
+}
+
+struct table_writing {
+    const struct command_io *io;
+    struct buf *json; /* NULL: for people */
+    uint64_t staged_us, now_us;
+    size_t n;
+};
+
+static bool write_table(void *ctx, const struct table_status *t)
+{
+    struct table_writing *w = ctx;
+    if (w->json && w->n)
+        buf_addc(w->json, ',');
+    if (w->json)
+        table_status_json(w->json, t, w->staged_us, w->now_us);
+    else
+        table_status_line(w->io, t, w->staged_us, w->now_us);
+    w->n++;
+    return true;
 }
 
 static void add_source(struct buf *b, const struct source_status *s, const struct source_books *books)
@@ -103,9 +182,10 @@ static void add_source(struct buf *b, const struct source_status *s, const struc
     buf_addc(b, ']');
     add_push(b, s, books);
     add_count(b, "rows", s->rows);
+    add_count(b, "rows_24h", s->rows_day);
     add_count(b, "dead", s->dead);
     add_count(b, "missed", s->missed);
-    buf_addf(b, ",\"pull_running\":%s}", s->running ? "true" : "false");
+    buf_addf(b, ",\"pull_running\":%s", s->running ? "true" : "false");
 }
 
 static void add_books(struct buf *b, const char *name, const struct source_books *s)
@@ -191,32 +271,67 @@ struct collected {
     struct sink_status sinks[SINKS_MAX];
     size_t n_sinks;
     char certificate[600]; /* what is to be said of the listener's, or "" */
+    char reload[800];      /* and of the last change of the configuration */
+    bool tables;           /* of the one source */
+    struct buf alarms;     /* as JSON */
+    char unshipped[700], posts[700]; /* what is to be said of these alarms, and of posting */
 };
 
-static void print_text(const struct command_io *io, const struct collected *c, uint64_t now)
+static bool print_tables(struct instance *in, const struct command_io *io, const struct collected *c, uint64_t now,
+                         struct err *err)
 {
-    fprintf(io->out, "%-14s %-9s %-22s %-16s %12s %8s %6s %7s\n", "SOURCE", "HEALTH", "PUSH", "PULL", "ROWS", "LAG", "DEAD",
+    bool ok = true;
+    for (size_t i = 0; ok && c->tables && i < c->n; i++) {
+        struct table_writing w = {.io = io, .staged_us = c->status[i].oldest_waiting_us, .now_us = now};
+        print_door(io, &c->status[i], now);
+        table_status_head(io);
+        ok = table_status_each(in, c->status[i].source, write_table, &w, err);
+        fputc('\n', io->out);
+    }
+    return ok;
+}
+
+static bool print_text(struct instance *in, const struct command_io *io, const struct collected *c, uint64_t now, struct err *err)
+{
+    fprintf(io->out, "%-14s %-9s %-22s %-16s %12s %8s %6s %7s\n", "SOURCE", "HEALTH", "PUSH", "PULL", "ROWS/24H", "LAG", "DEAD",
             "MISSED");
     for (size_t i = 0; i < c->n; i++)
         print_line(io, &c->status[i], now);
     fputc('\n', io->out);
+    if (!print_tables(in, io, c, now, err))
+        return false;
     print_sinks(io, c->sinks, c->n_sinks, now);
     if (c->certificate[0])
         fprintf(io->out, "%s %s\n", glyph_warn(io), c->certificate);
+    if (c->reload[0])
+        fprintf(io->out, "%s %s\n", glyph_warn(io), c->reload);
+    if (c->unshipped[0])
+        fprintf(io->out, "%s %s\n", glyph_warn(io), c->unshipped);
+    if (c->posts[0])
+        fprintf(io->out, "%s %s\n", glyph_bad(io), c->posts);
     for (size_t i = 0; i < c->n; i++)
-        print_findings(io, &c->status[i]);
+        print_findings(io, &c->status[i], true);
+    for (size_t i = 0; i < c->n; i++)
+        print_findings(io, &c->status[i], false);
     for (size_t i = 0; i < c->n; i++)
         print_books(io, &c->books[i], c->status[i].source->name);
+    return true;
 }
 
-static void print_json(const struct command_io *io, const struct collected *c, bool balanced, uint64_t now)
+static bool print_json(struct instance *in, const struct command_io *io, const struct collected *c, bool balanced, uint64_t now,
+                       struct err *err)
 {
     struct buf b;
+    bool ok = true;
     buf_init(&b, 16 << 20);
     buf_addz(&b, "{\"sources\":[");
-    for (size_t i = 0; i < c->n; i++) {
+    for (size_t i = 0; ok && i < c->n; i++) {
+        struct table_writing w = {.io = io, .json = &b, .staged_us = c->status[i].oldest_waiting_us, .now_us = now};
         buf_addz(&b, i ? "," : "");
         add_source(&b, &c->status[i], &c->books[i]);
+        buf_addz(&b, ",\"tables\":[");
+        ok = table_status_each(in, c->status[i].source, write_table, &w, err);
+        buf_addz(&b, "]}");
     }
     buf_addf(&b, "],\"books\":{\"balanced\":%s,\"sources\":[", balanced ? "true" : "false");
     for (size_t i = 0; i < c->n; i++) {
@@ -226,11 +341,72 @@ static void print_json(const struct command_io *io, const struct collected *c, b
     buf_addz(&b, "]},\"sinks\":[");
     add_sinks(&b, c->sinks, c->n_sinks, now);
     buf_addz(&b, "],\"warnings\":[");
-    if (c->certificate[0])
-        json_write_string(&b, span_of(c->certificate));
+    const char *const warnings[] = {c->certificate, c->reload, c->unshipped, c->posts};
+    const char *comma = "";
+    for (size_t i = 0; i < sizeof warnings / sizeof warnings[0]; i++) {
+        if (!warnings[i][0])
+            continue;
+        buf_addz(&b, comma);
+        json_write_string(&b, span_of(warnings[i]));
+        comma = ",";
+    }
+    buf_addz(&b, "],\"alarms\":[");
+    buf_adds(&b, buf_span(&c->alarms));
     buf_addz(&b, "]}");
-    fprintf(io->out, "%s\n", buf_z(&b));
+    if (ok)
+        fprintf(io->out, "%s\n", buf_z(&b));
     buf_release(&b);
+    return ok;
+}
+
+static bool read_alarm(void *ctx, const struct alarm *a)
+{
+    struct collected *c = ctx;
+    struct buf *b = &c->alarms;
+    buf_addz(b, b->n ? ",{\"kind\":" : "{\"kind\":");
+    json_write_string(b, a->kind);
+    buf_addz(b, ",\"source\":");
+    json_write_string(b, a->source);
+    buf_addz(b, ",\"subject\":");
+    json_write_string(b, a->subject);
+    buf_addz(b, ",\"cause\":");
+    json_write_string(b, a->cause);
+    buf_addz(b, ",\"next\":");
+    json_write_string(b, a->next);
+    add_time(b, "raised_at", a->raised_us);
+    buf_addc(b, '}');
+    if (span_eqz(a->kind, alarm_kind_name(ALARM_UNSHIPPED)))
+        snprintf(c->unshipped, sizeof c->unshipped, "%.*s", SPAN_ARG(a->cause));
+    return true;
+}
+
+/* What stands, and whether it could be told. */
+static bool read_alarms(struct instance *in, struct collected *c, struct err *err)
+{
+    struct state *state;
+    struct posts_waiting posts;
+    char ago[CLOCK_TEXT_MAX];
+    buf_init(&c->alarms, 4 << 20);
+    if (!instance_state(in, &state, err) || !ledger_each(state, true, read_alarm, c, err) ||
+        !ledger_waiting(state, &posts, err))
+        return false;
+    clock_ago(posts.oldest_us, in->io->world->now_us(in->io), ago);
+    if (posts.tries)
+        snprintf(c->posts, sizeof c->posts,
+                 "alarms are not told: %llu wait to be posted, the first came up %s: %s; look at alarms.post",
+                 (unsigned long long)posts.n, ago, posts.error);
+    return true;
+}
+
+static void read_reload(const struct instance *in, char *out, size_t n)
+{
+    struct reload_state state = {.ok = true};
+    out[0] = 0;
+    if (in->live)
+        reload_state(in->live->reload, &state);
+    if (!state.ok)
+        snprintf(out, n, "the last change of the configuration was refused, the one before is in force: %s; sluice config check",
+                 state.words);
 }
 
 int cmd_status(struct instance *in, const struct command_args *a, const struct command_io *io)
@@ -258,15 +434,17 @@ int cmd_status(struct instance *in, const struct command_args *a, const struct c
         kept++;
     }
     c.n = kept;
-    ok = ok && read_sinks(in, c.sinks, &c.n_sinks, &err);
+    ok = ok && read_sinks(in, c.sinks, &c.n_sinks, &err) && read_alarms(in, &c, &err);
     if (in->config->tls_cert &&
         !certificate_warning(in->config->tls_cert, in->io->world->now_us(in->io), c.certificate, sizeof c.certificate))
         c.certificate[0] = 0;
+    read_reload(in, c.reload, sizeof c.reload);
+    c.tables = only != NULL;
+    if (ok)
+        ok = a->json ? print_json(in, io, &c, balanced, in->io->world->now_us(in->io), &err)
+                     : print_text(in, io, &c, in->io->world->now_us(in->io), &err);
     int code = !ok ? command_fail(io, &err) : balanced && !failing ? EXIT_DONE : EXIT_FAILED;
-    if (ok && a->json)
-        print_json(io, &c, balanced, in->io->world->now_us(in->io));
-    else if (ok)
-        print_text(io, &c, in->io->world->now_us(in->io));
+    buf_release(&c.alarms);
     free(c.status);
     free(c.books);
     return code;

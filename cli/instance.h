@@ -18,6 +18,7 @@ struct kafka_sink;
 struct drain;
 struct reload;
 struct schedule;
+struct lookout;
 
 /* The largest entry: a body at its limit plus headers and fields. */
 #define JOURNAL_ENTRY_MAX(c) \
@@ -32,6 +33,7 @@ struct live { /* what a running server lends to the commands it runs; NULL elsew
     struct kafka_sink *kafka; /* NULL: not configured */
     struct drain *drain;      /* cli/drain.h */
     struct schedule *schedule;
+    struct lookout *lookout; /* NULL until it looks */
     struct reload *reload;    /* whose configuration an instance has */
     uint64_t started_us;
 };

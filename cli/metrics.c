@@ -1,9 +1,11 @@
 #include "cli/metrics.h"
+#include "alarms/ledger.h"
 #include "cli/reload.h"
 #include "cli/certificate.h"
 #include "cli/exposition.h"
 #include "cli/sinks.h"
 #include "cli/status.h"
+#include "cli/lookout.h"
 #include "core/log.h"
 #include "merge/account.h"
 
@@ -295,6 +297,46 @@ static bool add_dead(struct scrape *s, struct err *err)
     return ok;
 }
 
+/* ---- alarms ---- */
+
+static bool add_alarm(void *ctx, const struct alarm *a)
+{
+    struct scrape *s = ctx;
+    struct label labels[] = {{"kind", a->kind}, {"source", a->source}, {"subject", a->subject}, {NULL, {0}}};
+    exposition_count(s->out, s->name, labels, !a->cleared_us);
+    return true;
+}
+
+static bool add_alarms(struct scrape *s, struct err *err)
+{
+    struct state *state;
+    return instance_state(s->in, &state, err) && ledger_each(state, false, add_alarm, s, err);
+}
+
+static bool add_posts(struct scrape *s, struct err *err)
+{
+    static const char *const results[] = {"taken", "failed", "given_up"};
+    struct lookout_posts posts;
+    (void)err;
+    lookout_posts(s->in->live->lookout, &posts);
+    const uint64_t counts[] = {posts.taken, posts.failed, posts.given_up};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct label labels[] = {{"result", span_of(results[i])}, {NULL, {0}}};
+        exposition_count(s->out, s->name, labels, counts[i]);
+    }
+    return true;
+}
+
+static bool add_posts_waiting(struct scrape *s, struct err *err)
+{
+    struct state *state;
+    struct posts_waiting posts;
+    if (!instance_state(s->in, &state, err) || !ledger_waiting(state, &posts, err))
+        return false;
+    exposition_count(s->out, s->name, NULL, posts.n);
+    return true;
+}
+
 /* ---- of the process ---- */
 
 static bool add_build(struct scrape *s, struct err *err)
@@ -350,6 +392,9 @@ static const struct family {
     {"sluice_dead_letters", "gauge", "Entries that could not become rows.", add_dead},
     {"sluice_secret_last_used_seconds", "gauge", "When a secret last verified a delivery, in seconds since 1970; 0: never.",
      add_secrets},
+    {"sluice_alarm", "gauge", "1: the alarm stands; 0: it was raised before.", add_alarms},
+    {"sluice_alarm_posts_total", "counter", "Tries to post an alarm, by what became of them.", add_posts},
+    {"sluice_alarm_posts_waiting", "gauge", "Alarms that the receiver has not taken yet.", add_posts_waiting},
     {"sluice_certificate_expiry_seconds", "gauge", "When the certificate of tls.cert expires, in seconds since 1970.",
      add_certificate},
     {"sluice_config_reload_ok", "gauge", "0: the last change of the configuration was refused, the one before is in force.",

@@ -8,7 +8,8 @@ const struct command commands[] = {
      LOCAL_ONLY, NULL, cmd_init},
     {"serve", NULL, "", "the endpoint, the sinks, the scheduled pulls and merges",
      "  Ends in order on SIGTERM or Ctrl-C: what is accepted is stored, staged and merged at the next start at the latest.\n"
-     "  SIGHUP, or a change of the configuration's files, reloads it: sources come, change and go without a refused request.",
+     "  SIGHUP, or a change of the configuration's files, reloads it: sources come, change and go without a refused request.\n"
+     "  It raises alarms (`sluice status`), posts them to alarms.post, and with catch_up: auto pulls what was missed.",
      NEEDS_CONFIG | LOCAL_ONLY, NULL, cmd_serve},
     {"backfill", NULL, "SOURCE [TABLE…]", "pull history from the provider's list APIs; resumable",
      "  --full           ignore watermarks and read everything again\n"
@@ -29,6 +30,8 @@ const struct command commands[] = {
      "  --within DURATION  give up after that long (default 60s; exit 1)",
      NEEDS_INSTANCE, NULL, cmd_drain},
     {"status", NULL, "[SOURCE]", "how each source and table is, why, and what to do",
+     "  With SOURCE a line for each table, too: its last pull (running, completed, failed, paused, limited), watermark, next\n"
+     "  pull, rows, what waits to be staged and merged, dead letters, missed events. --json has all of it for all sources.\n\n"
      "  Exits 1 when the books do not balance or a source is failing.", NEEDS_INSTANCE, NULL, cmd_status},
     {"source", "list", "", "the configured sources and the providers that are known", "", NEEDS_NOTHING | LOCAL_ONLY, NULL,
      cmd_source_list},

@@ -193,7 +193,8 @@ static bool find_ordered(void *ctx, struct span source, struct span table, const
 {
     struct ordered *o = ctx;
     const struct source_config *s = c->pull_us && !c->paused ? config_source(o->s->now, source) : NULL;
-    if (!s || !source_has_table(s, table))
+    bool feed = s && span_eqz(table, manifest_events_table.name) && s->manifest->feed.present;
+    if (!s || (!feed && !source_has_table(s, table)))
         return true;
     o->source = s;
     o->pull_us = c->pull_us;

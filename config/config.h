@@ -81,6 +81,7 @@ struct kubernetes_config { /* where secrets that the program gets or makes are s
     const char *secret;    /* the Secret's name; left out: in their files */
     const char *namespace_, *api, *account;
 };
+enum alarms_format { ALARMS_AUTO, ALARMS_SLACK, ALARMS_STANDARD };
 struct listen_addr {
     const char *host; /* "127.0.0.1" */
     uint16_t port;    /* 0: any free one */
@@ -107,6 +108,10 @@ struct config {
     uint64_t secret_grace_us;
     const char *merge_db; /* of merge.target sqlite:…; NULL: none */
     uint64_t merge_every_us;
+    struct secret_ref alarms_post, alarms_secret; /* at NULL: nothing is posted; not signed */
+    unsigned alarms_format;           /* enum alarms_format */
+    uint64_t alarms_learn_us, alarms_unshipped_us;
+    bool catch_up;                    /* catch_up: auto */
     uint64_t retain_raw_us;
     uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */
     uint32_t deliveries_max;       /* retention.deliveries: the length of the list of the last deliveries of each source */

@@ -132,6 +132,12 @@ void config_warnings(const struct config *c, struct report *r)
         report_plain(r, "! admin: no token_file: whoever reaches %s:%u may read it", c->admin.host, c->admin.port);
     if (c->admin_token.at)
         warn_secret("admin.token_file", &c->admin_token, NULL, now_us, r);
+    if (c->alarms_post.at)
+        warn_secret("alarms.post", &c->alarms_post, NULL, now_us, r);
+    if (c->alarms_secret.at)
+        warn_secret("alarms.secret", &c->alarms_secret, NULL, now_us, r);
+    else if (c->alarms_post.at && c->alarms_format == ALARMS_STANDARD)
+        report_plain(r, "! alarms: no secret: the receiver of Standard Webhooks cannot tell who sent them");
     warn_tls(c, r);
     warn_proxies(c, r);
     for (size_t i = 0; i < c->n_sources; i++)

@@ -67,8 +67,14 @@ static void finish_locked(struct counts *c, size_t source, enum outcome o, uint6
     if (outcome_rejects(o)) {
         live->last_rejected_us = now_us;
         live->last_rejected = o;
+        if (o >= OUT_BAD_SIGNATURE && o <= OUT_MALFORMED) {
+            live->refusing_since_us = live->refusing_since_us ? live->refusing_since_us : now_us;
+            live->refused_in_row++;
+            live->last_refused = o;
+        }
     } else {
         live->last_accepted_us = now_us;
+        live->refusing_since_us = live->refused_in_row = 0;
     }
 }
 

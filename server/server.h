@@ -53,6 +53,9 @@ struct source_counts { /* since the server started */
     uint64_t in_flight;
     uint64_t last_accepted_us, last_rejected_us;
     enum outcome last_rejected;
+    uint64_t refusing_since_us; /* the first that verification refused since the last accepted one; 0: none */
+    uint64_t refused_in_row;    /* how many since then */
+    enum outcome last_refused;  /* by verification */
     bool can_judge;
 };
 bool server_counts(const struct server *s, struct span source, struct source_counts *ret);

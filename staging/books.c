@@ -127,6 +127,24 @@ bool state_dead_count(struct state *s, struct span source, uint64_t *ret, struct
     return true;
 }
 
+bool state_dead_tables(struct state *s, struct span source, bool (*each)(void *ctx, const struct dead_sum *d), void *ctx,
+                       struct err *err)
+{
+    sqlite3_stmt *st;
+    bool row;
+    /* Beside max() the other columns are those of the row that has it. */
+    if (!db_prepare(&s->db, &st, "SELECT tbl, count(*), max(id), reason FROM dead WHERE source = ? GROUP BY tbl", err))
+        return false;
+    bool ok = db_bind(&s->db, st, err, "S", source);
+    while (ok && (ok = db_step(&s->db, st, &row, err)) && row) {
+        struct dead_sum d = {db_col(st, 0), db_col(st, 3), (uint64_t)sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2)};
+        if (!each(ctx, &d))
+            break;
+    }
+    sqlite3_finalize(st);
+    return ok;
+}
+
 bool state_dead_drop(struct state *s, struct span source, int64_t id, uint64_t *ret, struct err *err)
 {
     if (!db_run(&s->db, err, "DELETE FROM dead WHERE source = ?1 AND (?2 = 0 OR id = ?2)", "Si", source, id))

@@ -49,10 +49,11 @@ bool state_run_put(struct state *s, const struct run_record *r, struct err *err)
         return false;
     bool ok = db_run(&s->db, err,
                      "INSERT OR REPLACE INTO runs(source, tbl, run, started_us, finished_us, pages, rows, status, last_seq,"
-                     " error, watermark, from_us, to_us) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                     "SSSuuuuSuSSuu", r->source, table, r->run, r->started_us, r->finished_us, r->pages, r->rows,
+                     " error, watermark, from_us, to_us, page_us, waiting, wait_until_us, cause)"
+                     " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     "SSSuuuuSuSSuuuSuS", r->source, table, r->run, r->started_us, r->finished_us, r->pages, r->rows,
                      text_or_empty(r->status), r->last_seq, text_or_empty(r->error), text_or_empty(r->watermark), r->from_us,
-                     r->to_us);
+                     r->to_us, r->page_us, text_or_empty(r->waiting), r->wait_until_us, text_or_empty(r->cause));
     if (ok && r->watermark.n)
         ok = db_run(&s->db, err, "INSERT OR REPLACE INTO watermarks(source, tbl, value) VALUES(?, ?, ?)", "SSS", r->source,
                     table, r->watermark);
@@ -60,7 +61,8 @@ bool state_run_put(struct state *s, const struct run_record *r, struct err *err)
 }
 
 #define RUN_COLUMNS \
-    "run, source, tbl, started_us, finished_us, pages, rows, status, last_seq, error, watermark, from_us, to_us"
+    "run, source, tbl, started_us, finished_us, pages, rows, status, last_seq, error, watermark, from_us, to_us, page_us, " \
+    "waiting, wait_until_us, cause"
 
 static struct run_record run_of(sqlite3_stmt *st)
 {
@@ -78,13 +80,17 @@ static struct run_record run_of(sqlite3_stmt *st)
         .watermark = db_col(st, 10),
         .from_us = (uint64_t)sqlite3_column_int64(st, 11),
         .to_us = (uint64_t)sqlite3_column_int64(st, 12),
+        .page_us = (uint64_t)sqlite3_column_int64(st, 13),
+        .waiting = db_col(st, 14),
+        .wait_until_us = (uint64_t)sqlite3_column_int64(st, 15),
+        .cause = db_col(st, 16),
     };
 }
 
 /* Copies the record's texts to `text`, which is given its size first so that it does not move. */
 static bool keep_texts(struct run_record *r, struct buf *text)
 {
-    struct span *const spans[] = {&r->run, &r->source, &r->table, &r->status, &r->error, &r->watermark};
+    struct span *const spans[] = {&r->run, &r->source, &r->table, &r->status, &r->error, &r->watermark, &r->waiting, &r->cause};
     size_t n = sizeof(spans) / sizeof(spans[0]), bytes = 1;
     for (size_t i = 0; i < n; i++)
         bytes += spans[i]->n;
@@ -185,4 +191,33 @@ bool state_watermark(struct state *s, struct span source, struct span table, str
 bool state_watermark_drop(struct state *s, struct span source, struct span table, struct err *err)
 {
     return db_run(&s->db, err, "DELETE FROM watermarks WHERE source = ? AND tbl = ?", "SS", source, text_or_empty(table));
+}
+
+/* ---- what was found at providers ---- */
+
+bool state_registration_put(struct state *s, const struct registration *r, struct err *err)
+{
+    return db_run(&s->db, err,
+                  "INSERT OR REPLACE INTO registrations(source, checked_us, cause, next, broken) VALUES(?, ?, ?, ?, ?)", "SuSSi",
+                  r->source, r->checked_us, text_or_empty(r->cause), text_or_empty(r->next), (int64_t)r->broken);
+}
+
+bool state_registration_get(struct state *s, struct span source, void (*got)(void *ctx, const struct registration *r), void *ctx,
+                            struct err *err)
+{
+    sqlite3_stmt *st;
+    bool row = false;
+    if (!db_prepare(&s->db, &st, "SELECT checked_us, cause, next, broken FROM registrations WHERE source = ?", err))
+        return false;
+    bool ok = db_bind(&s->db, st, err, "S", source) && db_step(&s->db, st, &row, err);
+    if (ok && row) {
+        struct registration r = {.source = source,
+                                 .checked_us = (uint64_t)sqlite3_column_int64(st, 0),
+                                 .cause = db_col(st, 1),
+                                 .next = db_col(st, 2),
+                                 .broken = sqlite3_column_int(st, 3) != 0};
+        got(ctx, &r);
+    }
+    sqlite3_finalize(st);
+    return ok;
 }

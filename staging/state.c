@@ -1,7 +1,7 @@
 #include "staging/state.h"
 #include <stdio.h>
 
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 
 static const char schema[] =
     "CREATE TABLE transforms(source TEXT NOT NULL, ordinal INTEGER NOT NULL, fingerprint TEXT NOT NULL,"
@@ -78,6 +78,20 @@ static const char *const steps[SCHEMA_VERSION] = {
     "CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
     "  source TEXT NOT NULL, tbl TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL);"
     "PRAGMA user_version = 6;",
+    /* what a run waits for and why it ended; what was found at providers; alarms, what is posted of them, rhythms (alarms/) */
+    "ALTER TABLE runs ADD COLUMN page_us INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN waiting TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE runs ADD COLUMN wait_until_us INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE registrations(source TEXT NOT NULL PRIMARY KEY, checked_us INTEGER NOT NULL, cause TEXT NOT NULL,"
+    "  next TEXT NOT NULL, broken INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE alarms(kind TEXT NOT NULL, source TEXT NOT NULL, subject TEXT NOT NULL, raised_us INTEGER NOT NULL,"
+    "  cleared_us INTEGER NOT NULL, cause TEXT NOT NULL, next TEXT NOT NULL, PRIMARY KEY(kind, source, subject)) WITHOUT ROWID;"
+    "CREATE TABLE posts(id INTEGER PRIMARY KEY AUTOINCREMENT, message TEXT NOT NULL, kind TEXT NOT NULL, source TEXT NOT NULL,"
+    "  subject TEXT NOT NULL, cleared INTEGER NOT NULL, at_us INTEGER NOT NULL, raised_us INTEGER NOT NULL, cause TEXT NOT NULL,"
+    "  next TEXT NOT NULL, tries INTEGER NOT NULL, error TEXT NOT NULL);"
+    "CREATE TABLE rhythms(source TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+    "PRAGMA user_version = 7;",
 };
 
 static bool make_schema(struct state *s, struct err *err)
@@ -217,6 +231,18 @@ bool state_objects_rows(struct state *s, struct span source, struct span table, 
                 "SELECT sum(rows) FROM objects WHERE published = 1 AND (?1 = '' OR source = ?1) AND (?2 = '' OR tbl = ?2)"
                 " AND at_us >= ?3",
                 "SSu", source.p ? source : SPAN_LIT(""), table.p ? table : SPAN_LIT(""), since_us))
+        return false;
+    *ret = (uint64_t)v;
+    return true;
+}
+
+bool state_rows_since(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret, struct err *err)
+{
+    int64_t v;
+    if (!db_int(&s->db, &v, 0, err,
+                "SELECT sum(rows) FROM objects WHERE source = ? AND tbl = ? AND at_us >= ? AND published IN (1, 3, 4) AND"
+                " NOT EXISTS (SELECT 1 FROM joins WHERE object = key)",
+                "SSu", source, table, since_us))
         return false;
     *ret = (uint64_t)v;
     return true;

@@ -3,7 +3,7 @@
  * what the journal holds, or committed in the same transaction as the position it belongs to.
  *
  * Tables (docs/formats.md): transforms, cuts, objects, ignored, positions, dead, resend, books, marks, secrets, endpoints,
- * rotations, runs, watermarks, controls, audit (staging/controls.h).
+ * rotations, runs, watermarks, controls, audit (staging/controls.h), registrations, alarms, posts, rhythms (alarms/ledger.h).
  * Calls that change several rows are one transaction; within a transaction that the caller began (db_begin on s->db) they
  * join it.
  * Threads: one struct state a thread (own connection). Life: state_open -> … -> state_close. */
@@ -43,6 +43,9 @@ struct staged_object state_object_of(sqlite3_stmt *st);
 bool state_objects_rows(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret,
                         struct err *err);
 
+/* Rows of one table that were staged since: those of joined objects with their parts. */
+bool state_rows_since(struct state *s, struct span source, struct span table, uint64_t since_us, uint64_t *ret, struct err *err);
+
 /* ---- books: what the door did with requests, by source; see books.h of the server for the live counters ---- */
 struct books {
     uint64_t received, handshake, rejected, duplicate, journalled; /* requests of the door */
@@ -68,6 +71,14 @@ struct dead_letter {
 /* Calls each for the letters of a source (empty: all), oldest first, at most `limit`. */
 bool state_dead_each(struct state *s, struct span source, int64_t limit, bool (*each)(void *ctx, const struct dead_letter *d),
                      void *ctx, struct err *err);
+/* By table ("": the entry as a whole): how many, the newest one's id and reason. */
+struct dead_sum {
+    struct span table, reason;
+    uint64_t n;
+    int64_t newest;
+};
+bool state_dead_tables(struct state *s, struct span source, bool (*each)(void *ctx, const struct dead_sum *d), void *ctx,
+                       struct err *err);
 bool state_dead_count(struct state *s, struct span source, uint64_t *ret, struct err *err);
 /* id 0: all of the source. Returns how many went. */
 bool state_dead_drop(struct state *s, struct span source, int64_t id, uint64_t *ret, struct err *err);
@@ -108,6 +119,19 @@ struct rotation_record {
 bool state_rotation_put(struct state *s, struct span source, const struct rotation_record *r, struct err *err);
 bool state_rotation_get(struct state *s, struct span source, struct rotation_record *ret, struct err *err);
 
+/* ---- what the last check of a source's endpoint found at the provider ----
+ * Written by whoever checks, read by status and alarms. An empty cause: it is as registered. */
+struct registration {
+    struct span source, cause; /* "endpoint we_1 is disabled since 08:40", "events missing: invoice.paid" */
+    struct span next;          /* the command that helps */
+    uint64_t checked_us;
+    bool broken; /* nothing is delivered: disabled, gone, another url; else something is missing */
+};
+bool state_registration_put(struct state *s, const struct registration *r, struct err *err);
+/* At most one. */
+bool state_registration_get(struct state *s, struct span source, void (*got)(void *ctx, const struct registration *r), void *ctx,
+                            struct err *err);
+
 /* ---- runs of the puller ---- */
 struct run_record {
     struct span run, source, table; /* table "": the feed */
@@ -118,6 +142,10 @@ struct run_record {
     struct span error;  /* "" or why it ended */
     struct span watermark; /* what the next incremental run starts from; "" leaves the table's as it is */
     uint64_t from_us, to_us; /* its window, 0: open */
+    uint64_t page_us;        /* when it last got a page, or began or went on */
+    struct span waiting;     /* what it waits for, in words; "": it does not */
+    uint64_t wait_until_us;
+    struct span cause;       /* of a failure: auth, scope, limit, busy, gone, network, version, other; "" : none */
 };
 /* Writes the run, and with a watermark also the table's, in one transaction. */
 bool state_run_put(struct state *s, const struct run_record *r, struct err *err);

@@ -22,7 +22,8 @@ ROOMS = {
     "backfill": ["transforms", "staging", "journal", "config", "sources", "core"],
     "merge": ["staging", "transforms", "journal", "config", "sources", "core"],
     "webhooks": ["backfill", "staging", "transforms", "journal", "config", "sources", "core"],
-    "cli": ["server", "http", "webhooks", "backfill", "merge", "staging", "transforms", "journal", "config", "sources", "core"],
+    "alarms": ["server", "staging", "journal", "config", "sources", "core"],
+    "cli": ["alarms", "server", "http", "webhooks", "backfill", "merge", "staging", "transforms", "journal", "config", "sources", "core"],
 }
 BANNED = ("strcpy", "strcat", "sprintf", "vsprintf", "strtok", "atoi", "atol", "gets", "alloca", "system", "popen", "tmpnam")
 FILE_LINES, FUNCTION_LINES, LINE_COLUMNS = 700, 90, 130

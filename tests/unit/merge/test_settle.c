@@ -350,9 +350,12 @@ static void step_back(struct db *db, int to)
         "CREATE INDEX objects_unpublished ON objects(source) WHERE published <> 1; PRAGMA user_version = 3",
         "DROP TABLE endpoints; DROP TABLE rotations; PRAGMA user_version = 4",
         "DROP TABLE controls; DROP TABLE audit; PRAGMA user_version = 5",
+        "DROP TABLE registrations; DROP TABLE alarms; DROP TABLE posts; DROP TABLE rhythms;"
+        "ALTER TABLE runs DROP COLUMN page_us; ALTER TABLE runs DROP COLUMN waiting; ALTER TABLE runs DROP COLUMN wait_until_us;"
+        "ALTER TABLE runs DROP COLUMN cause; PRAGMA user_version = 6",
     };
     struct err err;
-    for (int version = 6; version > to; version--)
+    for (int version = 7; version > to; version--)
         ck_assert_msg(db_exec(db, back[version - 2], &err), "to %d: %s", version - 1, err.msg);
 }
 
@@ -583,7 +586,7 @@ CHECK_SUITE("merge settle", t)
     tcase_add_loop_test(t, an_older_target_is_put_back, 0, 4);
     tcase_add_loop_test(t, a_table_is_reset, 0, 3);
     tcase_add_test(t, settling_is_interrupted);
-    tcase_add_loop_test(t, a_file_of_an_earlier_version_is_brought_up, 1, 5);
+    tcase_add_loop_test(t, a_file_of_an_earlier_version_is_brought_up, 1, 6);
     tcase_add_loop_test(t, parts_were_settled, 0, 2);
     tcase_add_loop_test(t, a_joined_object_is_as_old_as_what_waits_in_it, 0, 2);
     tcase_add_loop_test(t, joining_ends_anywhere, 0, 2);
