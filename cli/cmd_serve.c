@@ -8,11 +8,12 @@
 #include "cli/deadline.h"
 #include "cli/drain.h"
 #include "cli/files.h"
+#include "cli/lookout.h"
 #include "cli/registry.h"
+#include "cli/registration.h"
 #include "cli/reload.h"
 #include "cli/remote.h"
 #include "cli/schedule.h"
-#include "cli/lookout.h"
 #include "cli/watch.h"
 #include "core/log.h"
 #include "core/thread.h"
@@ -30,6 +31,7 @@ struct parts {
     struct admin *admin;
     struct notify *notify;
     struct watch *watch;
+    struct registration_watch *registration;
     struct drain drain;
     struct remote *remote;
     pthread_t stager_thread, merger_thread, kafka_thread;
@@ -182,6 +184,7 @@ static bool start(struct parts *p, struct err *err)
     p->drain.admin = p->admin;
     p->live.drain = &p->drain;
     if (!schedule_start(in->io, &p->live, &p->live.schedule, err) || !lookout_start(in->io, &p->live, &p->live.lookout, err) ||
+        !registration_start(in->io, &p->live, &p->registration, err) ||
         !remote_listen(in->config, in->io, &p->live, &p->remote, err) || !reload_start(p->live.reload, &p->live, err))
         return false;
     admin_ready(p->admin, &p->live);
@@ -197,6 +200,8 @@ static void stop(struct parts *p, struct deadline *deadline)
     schedule_stop(p->live.schedule);
     deadline_step(deadline, "the last look at alarms");
     lookout_stop(p->live.lookout);
+    deadline_step(deadline, "a question to a provider");
+    registration_stop(&p->registration);
     deadline_step(deadline, "running commands");
     reload_stop(p->live.reload);
     remote_close(&p->remote); /* its commands look at the other parts */

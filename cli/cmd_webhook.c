@@ -3,6 +3,7 @@
 #include "cli/registry.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "webhooks/check.h"
 #include <stdlib.h>
 
 static const char *const nothing_known = "-";
@@ -188,17 +189,6 @@ struct difference {
     struct names missing, unwanted;
 };
 
-static void compare(const struct names *have, const struct names *want, const char *all, struct difference *d)
-{
-    bool has_all = all && names_have(have, all);
-    for (size_t i = 0; i < want->n; i++)
-        if (!has_all && !names_have(have, want->list[i]))
-            names_put(&d->missing, span_of(want->list[i]));
-    for (size_t i = 0; i < have->n; i++)
-        if (!names_have(want, have->list[i]))
-            names_put(&d->unwanted, span_of(have->list[i]));
-}
-
 static void add_names(struct buf *b, const char *what, const struct names *n)
 {
     if (!n->n)
@@ -290,7 +280,7 @@ static bool look_at(struct info *i, const struct endpoint *e, const struct names
     buf_init(&i->version, 256);
     webhooks_wanted(i->c->m.source, &wanted);
     if (e->knows_types)
-        compare(have, &wanted, i->c->m.source->manifest->webhook.all, &i->d);
+        names_compare(have, &wanted, i->c->m.source->manifest->webhook.all, &i->d.missing, &i->d.unwanted);
     uint64_t seen = managed_last_delivery(i->c);
     if (seen)
         clock_iso_s(seen, i->seen);

@@ -110,7 +110,7 @@ struct config {
     uint64_t merge_every_us;
     struct secret_ref alarms_post, alarms_secret; /* at NULL: nothing is posted; not signed */
     unsigned alarms_format;           /* enum alarms_format */
-    uint64_t alarms_learn_us, alarms_unshipped_us;
+    uint64_t alarms_learn_us, alarms_unshipped_us, alarms_check_us;
     bool catch_up;                    /* catch_up: auto */
     uint64_t retain_raw_us;
     uint32_t rejected_max;         /* retention.rejected: last rejected requests kept for each source */

@@ -7,7 +7,7 @@ static bool is_live(const char *path)
     static const char *const live[] = {"public_url",  "staging.objects.cut_bytes", "staging.objects.cut_age", "merge.every",
                                        "retention.raw", "retention.runs",          "secret_grace",            "log.format",
                                        "log.level",   "alarms.post",               "alarms.format",           "alarms.secret",
-                                       "alarms.learn", "alarms.unshipped",         "catch_up"};
+                                       "alarms.learn", "alarms.unshipped",         "alarms.check",            "catch_up"};
     for (size_t i = 0; i < sizeof live / sizeof live[0]; i++)
         if (strcmp(path, live[i]) == 0)
             return true;

@@ -94,6 +94,8 @@ const struct key_row config_keys[] = {
     {"alarms.unshipped", KEY_DURATION, AT(alarms_unshipped_us), "15m", SECOND, 30 * DAY, NULL,
      "the age of the oldest entry that a sink has not taken, at which an alarm is raised; at least three times "
      "staging.objects.cut_age", false},
+    {"alarms.check", KEY_DURATION, AT(alarms_check_us), "1h", SECOND, 30 * DAY, NULL,
+     "how often it is asked whether the endpoints that were registered at providers are as they were", false},
     {"catch_up", KEY_WORD, AT(catch_up), "off", 0, 0, "off auto",
      "`auto`: after a downtime, a silence or an endpoint that was lost, the provider's log of events is pulled from where it "
      "was left", false},

@@ -311,6 +311,13 @@ static bool register_each(struct job *j, struct err *err)
     return ok;
 }
 
+/* What a check found before is over. */
+static bool as_registered(struct managed *m, struct err *err)
+{
+    const struct registration r = {.source = span_of(m->source->name), .checked_us = m->io->world->now_us(m->io)};
+    return state_registration_put(m->state, &r, err);
+}
+
 bool managed_register(struct managed *m, bool *ret_changed, struct err *err)
 {
     struct job j = {.m = m, .rule = &m->source->manifest->webhook};
@@ -320,7 +327,7 @@ bool managed_register(struct managed *m, bool *ret_changed, struct err *err)
     bool ok = managed_find(m, &j.found, err) && webhooks_version(m->api, &j.version, err) && prepare_secret(&j, err);
     if (ok && j.found.gone)
         managed_say(m, "an endpoint that was registered here is gone at %s", m->source->manifest->title);
-    ok = ok && (j.rule->per_type ? register_each(&j, err) : register_one(&j, err));
+    ok = ok && (j.rule->per_type ? register_each(&j, err) : register_one(&j, err)) && as_registered(m, err);
     if (ok)
         *ret_changed = j.changed;
     found_free(&j.found);
@@ -346,6 +353,7 @@ bool managed_unregister(struct managed *m, size_t *ret_n, struct err *err)
     ok = ok && state_endpoint_each(m->state, span_of(m->source->name), drop_known, &known, err);
     for (size_t i = 0; ok && i < known.n; i++)
         ok = state_endpoint_drop(m->state, span_of(m->source->name), span_of(known.list[i]), err);
+    ok = ok && as_registered(m, err);
     names_release(&known);
     found_free(&j.found);
     if (ok)

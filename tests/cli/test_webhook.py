@@ -10,6 +10,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from sluice import ROOT, Sluice, main  # noqa: E402
 import manage  # noqa: E402
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from test_admin import eventually  # noqa: E402
+
 URL = "https://hooks.example/in/s"
 
 
@@ -221,7 +224,42 @@ def secrets_by_hand():
         assert "secret add" not in run(m, s, "webhook", "register", "s")[1]
 
 
+def what_changes_at_the_provider_is_noticed():
+    """serve asks on a schedule; status names what it found and the command that helps, which then ends it."""
+    with manage.Manage("stripe") as m, instance("stripe", m.base, "alarms: {check: 1s}") as s:
+        run(m, s, "webhook", "register", "s")
+        s.start()
+
+        def found(text, command):
+            def is_told():
+                causes = json.loads(s.run("status", "--json", code=None)[0])["sources"][0]["findings"]
+                return [c for c in causes if text in c["cause"] and command in c["next"]]
+            eventually(is_told)
+
+        def clean_again():
+            run(m, s, "webhook", "register", "s")
+            eventually(lambda: "at the provider" not in s.run("status", "--json", code=None)[0])
+        e = m.endpoints[0]
+        e.enabled = False
+        found("endpoint %s is disabled" % e.id, "sluice webhook update s")
+        clean_again()
+        m.endpoints[0].types = m.endpoints[0].types[1:]
+        found("events missing: ", "sluice webhook update s")
+        clean_again()
+        m.endpoints[0].url = "https://elsewhere.example/in/s"
+        found("posts to https://elsewhere.example/in/s, registered was " + URL, "sluice webhook update s")
+        clean_again()
+        m.endpoints[0].version = "2001-01-01"
+        found("of the API's version 2001-01-01", "sluice webhook update s")
+        clean_again()
+        m.endpoints.clear()
+        found("the endpoint that was registered is gone", "sluice webhook register s")
+        clean_again()
+        assert len(m.endpoints) == 1
+        s.stop()
+
+
 TESTS = [every_provider_with_calls_is_here] + [named(f, n) for f in (the_usual_way, refusals) for n in sorted(manage.P)] + [
-    the_events_are_those_of_the_tables, a_lost_secret_means_a_new_endpoint, an_answer_that_is_cut_off, one_at_a_time, providers_without_calls, secrets_by_hand]
+    the_events_are_those_of_the_tables, a_lost_secret_means_a_new_endpoint, an_answer_that_is_cut_off, one_at_a_time, what_changes_at_the_provider_is_noticed, providers_without_calls, secrets_by_hand]
 if __name__ == "__main__":
     sys.exit(main(TESTS, "webhook"))
