@@ -21,7 +21,6 @@ struct fetcher {
     const struct error_rule *errors; /* looked at before the api's */
     size_t n_errors;
     const struct fetch_call *call; /* what is asked now; NULL: a page */
-    const char *cause;             /* of the last refusal of a call */
     uint64_t next_us;   /* monotonic: not before */
     uint64_t waited_us; /* for the page at hand */
     char words[CURL_ERROR_SIZE];
@@ -428,7 +427,8 @@ static enum fetch_end hold(struct fetcher *f, uint64_t us, const char *words, st
 /* In the manifest's word; where it has none, by what the status means everywhere. */
 static void take_cause(struct fetch_watch *watch, const struct fetched *p, const struct error_rule *rule)
 {
-    const char *word = p->status == 401 ? "auth" : p->status == 403 ? "scope" : p->status >= 500 ? "busy" : "other";
+    const char *word = p->status == 401 ? "auth" : p->status == 403 ? "scope" : p->status >= 500 ? "busy" :
+                       p->status == 404 || p->status == 410 ? "gone" : "other";
     snprintf(watch->cause, sizeof watch->cause, "%s", rule && rule->cause ? rule->cause : word);
 }
 
@@ -453,8 +453,6 @@ static enum fetch_end judge(struct fetcher *f, const char *url, const struct tab
         return hold(f, backoff(f, tries), words, watch, err);
     }
     describe(f, url, table, p, rule, err);
-    if (f->call)
-        f->cause = rule ? rule->cause : p->status == 403 ? "scope" : p->status == 404 || p->status == 410 ? "gone" : "other";
     take_cause(watch, p, rule);
     bool gone = p->status == 404 || p->status == 410 || (rule && strcmp(rule->cause, "gone") == 0);
     if (p->status == 401 || (rule && strcmp(rule->cause, "auth") == 0))
@@ -501,15 +499,14 @@ enum fetch_end fetch_page(struct fetcher *f, const char *url, const struct table
 }
 
 enum fetch_end fetch_call(struct fetcher *f, const char *url, const struct fetch_call *call, struct fetch_watch *watch,
-                          struct fetched *ret, const char **ret_cause, struct err *err)
+                          struct fetched *ret, struct err *err)
 {
     struct table_rule rights = {.scope = call->scope};
     f->call = call;
     f->errors = call->errors;
     f->n_errors = call->n_errors;
-    f->cause = "";
+    watch->cause[0] = 0;
     enum fetch_end end = fetch_page(f, url, &rights, watch, ret, err);
-    *ret_cause = f->cause;
     f->call = NULL;
     f->errors = NULL;
     f->n_errors = 0;

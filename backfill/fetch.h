@@ -55,6 +55,6 @@ struct fetch_call { /* anything but a page */
     const struct error_rule *errors; /* before the api's */
     size_t n_errors;
 };
-/* An answer of 2xx need not be JSON. *ret_cause: what the manifest calls the refusal, "" where there was none. */
+/* An answer of 2xx need not be JSON. watch->cause: what the manifest calls the refusal, "" where there was none. */
 enum fetch_end fetch_call(struct fetcher *f, const char *url, const struct fetch_call *call, struct fetch_watch *watch,
-                          struct fetched *ret, const char **ret_cause, struct err *err);
+                          struct fetched *ret, struct err *err);

@@ -18,7 +18,6 @@ struct webhooks {
     struct fetch_watch watch;
     struct fetched answer;
     struct buf url; /* of the answer, which borrows it; may hold a secret */
-    const char *cause;
 };
 
 #define WORDS_MAX 8

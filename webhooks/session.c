@@ -20,7 +20,7 @@ bool webhooks_open(const struct webhooks_opts *o, struct webhooks **ret, struct 
                        "%s has no API for webhooks that is known here: `sluice connect %s` says what to do by hand",
                        m->title, o->source->name);
     struct webhooks *w = mem_alloc(sizeof *w);
-    *w = (struct webhooks){.source = o->source, .rule = &m->webhook, .io = o->io, .cause = ""};
+    *w = (struct webhooks){.source = o->source, .rule = &m->webhook, .io = o->io};
     w->opts = (struct backfill_opts){.source = o->source, .io = o->io, .stop = o->stop, .backoff_us_base = o->backoff_us_base};
     w->watch.waiting = nobody_watches;
     fetched_init(&w->answer);
@@ -48,11 +48,6 @@ void webhooks_close(struct webhooks **at)
     config_pairs_free(&w->pairs, w->n_pairs);
     free(w);
     *at = NULL;
-}
-
-const char *webhooks_cause(const struct webhooks *w)
-{
-    return w->cause;
 }
 
 /* ---- one call ---- */
@@ -117,7 +112,7 @@ static bool send_call(struct webhooks *w, const struct manage_call *c, const cha
                               .scope = w->rule->scope,
                               .errors = w->rule->errors,
                               .n_errors = w->rule->n_errors};
-    switch (fetch_call(w->fetcher, url, &call, &w->watch, &w->answer, &w->cause, err)) {
+    switch (fetch_call(w->fetcher, url, &call, &w->watch, &w->answer, err)) {
     case FETCH_OK:
         return true;
     case FETCH_STOPPED:
@@ -144,7 +139,7 @@ bool session_call(struct webhooks *w, const struct manage_call *c, const struct 
     ok = ok && (c->n_form ? body_form(c, flags, &s, &body, err) : !c->n_json || body_json(c, flags, &s, &body, err));
     bool has_body = c->n_form || c->n_json;
     ok = ok && add_headers(c, &s, has_body, &headers, err);
-    w->cause = "";
+    w->watch.cause[0] = 0;
     ok = ok && send_call(w, c, buf_z(url), buf_span(&headers), has_body ? buf_span(&body) : (struct span){NULL, 0}, err);
     if (!ok && err)
         hide_all(w, wish->secret, err);
@@ -204,7 +199,7 @@ bool webhooks_remove(struct webhooks *w, const char *id, struct err *err)
     const struct endpoint_wish wish = {.id = id};
     if (!w->rule->remove.method)
         return err_set(err, ERR_CONFIG, "%s has no call that deletes an endpoint", w->source->manifest->title);
-    return session_call(w, &w->rule->remove, &wish, NULL, NULL, err) || strcmp(w->cause, "gone") == 0;
+    return session_call(w, &w->rule->remove, &wish, NULL, NULL, err) || strcmp(w->watch.cause, "gone") == 0;
 }
 
 bool webhooks_reveal(struct webhooks *w, const char *id, struct buf *ret_secret, struct err *err)

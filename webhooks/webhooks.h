@@ -1,10 +1,7 @@
 /* webhooks: the endpoints of a source at its provider, by the calls that its manifest describes.
  *
  * A session keeps the connection, the credential and the pace of one source. Every call returns false with *err that says what
- * the
- * provider answered and what to do; webhooks_cause tells the kind of a refusal in the manifest's words (auth scope busy limit
- * gone
- * version cap other; "" where there was no answer). No message holds a secret of the configuration.
+ * the provider answered and what to do. No message holds a secret of the configuration.
  * Nothing that changes something is sent twice: after a broken connection whoever asked lists first.
  * Threads: a session belongs to one thread; `stop` from any. Life: webhooks_open -> calls -> webhooks_close. */
 #pragma once
@@ -22,7 +19,6 @@ struct webhooks_opts {
 /* ERR_CONFIG where the provider has no calls. */
 bool webhooks_open(const struct webhooks_opts *o, struct webhooks **ret, struct err *err);
 void webhooks_close(struct webhooks **w);
-const char *webhooks_cause(const struct webhooks *w);
 
 struct names { /* sorted, each once; owned */
     char **list;
