@@ -31,6 +31,7 @@
 #define PRESSED_US UINT64_C(500000) /* how often it is looked whether the journal is nearly full, and then cleaned */
 #define COMPACT_US (UINT64_C(30) * 1000000)
 #define WAIT_US (UINT64_C(100) * 1000)
+#define GATHER_US (UINT64_C(5) * 1000)
 #define BACKOFF_MIN_US (UINT64_C(200) * 1000)
 #define BACKOFF_MAX_US (UINT64_C(10) * 1000000)
 
@@ -451,7 +452,7 @@ static void clean(struct stager *s)
 void stager_run(struct stager *s)
 {
     struct err err;
-    bool swept = false;
+    bool swept = false, gathers = false;
     pulse_carry(&s->pulse);
     thread_background(true);
     s->cleaned_us = monotonic(s);
@@ -473,11 +474,13 @@ void stager_run(struct stager *s)
         compact(s, &worked);
         clean(s);
         struct lane_work *w = &s->lanes[LANE_EVENTS];
-        /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. */
-        if (!worked && w->reader)
+        /* A lane that failed has no reader: its entries are there, so waiting for more would not wait. And behind entries others
+         * follow: they gather for a moment, so that whoever commits them need not wake this thread each time. */
+        if (!worked && w->reader && !gathers)
             (void)lane_wait(w->lane, w->at - 1, WAIT_US);
         else if (!worked)
-            s->o.io->world->sleep_us(s->o.io, WAIT_US);
+            s->o.io->world->sleep_us(s->o.io, w->reader ? GATHER_US : WAIT_US);
+        gathers = worked;
     }
     /* What was read becomes visible now rather than after the next start. */
     for (enum lane_id i = 0; i < LANE_COUNT; i++) {

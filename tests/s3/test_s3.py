@@ -7,6 +7,7 @@ histories.
 """
 import contextlib
 import http.server
+import itertools
 import json
 import os
 import re
@@ -404,8 +405,10 @@ def regions_and_redirects():
     at, bucket = server(s3.S3Proxy)
     second = s3.Faults(at.port)
 
+    puts = itertools.count()
+
     def rule(n, method, path):
-        if method == "PUT" and n % 3 == 0:
+        if method == "PUT" and next(puts) % 3 == 1:
             return ("send", 307, {"Location": "http://127.0.0.1:%d%s" % (second.port, path)})
         return None
     with second, s3.Faults(at.port, rule) as proxy, instance(proxy.port) as s:
