@@ -1,8 +1,11 @@
-/* codec: hex, base64, percent-encoding, digests. Strict decoders: any other byte is a refusal, and a
+/* codec: hex, base64, percent-encoding, digests, integers. Strict decoders: any other byte is a refusal, and a
  * refused text adds nothing to `out`.
  * Threads: pure functions. */
 #pragma once
 #include "core/buf.h"
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
 
 void hex_encode(struct buf *out, struct span in);                  /* lower case */
 bool hex_decode(struct buf *out, struct span in);                  /* both cases; even length */
@@ -24,3 +27,11 @@ struct hash128 {
 };
 struct hash128 hash128(struct span in);                            /* XXH3 128 */
 bool ct_equal(struct span a, struct span b);                       /* constant time in the content; lengths may show */
+
+/* An unsigned integer of n <= 8 bytes, little-endian. */
+static inline uint64_t get_le(const char *p, size_t n)
+{
+    uint64_t v = 0;
+    memcpy(&v, p, n);
+    return le64toh(v);
+}

@@ -1,5 +1,4 @@
 #include "journal/entry.h"
-#include <endian.h>
 
 /* Tags of fields on disk (docs/formats.md). A tag is never given another meaning; unknown ones are skipped. */
 enum tag {
@@ -78,13 +77,6 @@ void entry_encode(const struct entry *e, struct buf *out)
     put_u64(out, TAG_BEGAN, e->began_us);
     put_u64(out, TAG_FLAGS, (e->is_feed ? FLAG_FEED : 0) | (e->is_last ? FLAG_LAST : 0));
     put_some(out, TAG_BODY, e->message.body);
-}
-
-static inline uint64_t get_le(const char *p, size_t n)
-{
-    uint64_t v = 0;
-    memcpy(&v, p, n);
-    return le64toh(v);
 }
 
 static bool take_header(struct span v, struct http_header *headers, struct entry *e)

@@ -1,6 +1,5 @@
 #include "journal/segment.h"
 #include "journal/writer.h"
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,13 +12,6 @@ static void put_le(char *p, uint64_t v, int n)
 {
     for (int i = 0; i < n; i++)
         p[i] = (char)(unsigned char)(v >> (8 * i));
-}
-
-static inline uint64_t get_le(const char *p, size_t n)
-{
-    uint64_t v = 0;
-    memcpy(&v, p, n);
-    return le64toh(v);
 }
 
 void segment_head_encode(const struct segment_head *h, char out[SEGMENT_HEAD])

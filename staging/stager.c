@@ -311,12 +311,13 @@ static bool follow_lane(struct stager *s, enum lane_id i)
     pthread_mutex_unlock(&s->work);
     if (!ok) {
         uint64_t wait = BACKOFF_MIN_US << (w->failures < 6 ? w->failures : 6);
-        w->retry_us = monotonic(s) + (wait < BACKOFF_MAX_US ? wait : BACKOFF_MAX_US);
+        wait = wait < BACKOFF_MAX_US ? wait : BACKOFF_MAX_US;
+        w->retry_us = monotonic(s) + wait;
         w->failures++;
         set_trouble(s, i, &err);
         static struct log_limit limit;
         log_limited(&limit, LOG_WARN, "staging failed; it is tried again", "after_ms=%llu error=\"%s\"",
-                    (unsigned long long)((w->retry_us - monotonic(s)) / 1000), err.msg);
+                    (unsigned long long)(wait / 1000), err.msg);
     } else if (w->next > before || (!worked && !w->cut->entries)) {
         w->failures = 0;
         set_trouble(s, i, NULL);

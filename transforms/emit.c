@@ -264,15 +264,6 @@ bool emit_tombstone(struct transform *t, struct table_plan *plan, const struct d
     return emit_row(t, table, ROW_DELETE, SHAPE_FULL, SPAN_LIT("null"), err);
 }
 
-static void add_column(struct buf *out, struct span before, struct span text)
-{
-    buf_adds(out, before);
-    if (text.n)
-        json_write_string(out, text);
-    else
-        buf_adds(out, SPAN_LIT("null"));
-}
-
 /* What was received; as one line where no column of it is looked at any more. */
 static void add_body(struct transform *t, struct span body, bool line)
 {
@@ -302,14 +293,14 @@ bool emit_event_row(struct transform *t, struct span body, struct err *err)
     uint64_t item = t->events.item++;
     clock_iso_us(t->entry->received_us, received);
     buf_clear(&t->key); /* an event always has an id */
-    add_column(&t->key, SPAN_LIT("{\"id\":"), buf_span(&f->id));
+    row_add_member(&t->key, SPAN_LIT("{\"id\":"), buf_span(&f->id));
     buf_addc(&t->key, '}');
     make_version(t, t->events.rule, (struct json){0}, item, false);
     buf_clear(&t->out2);
-    add_column(&t->out2, SPAN_LIT("{\"id\":"), buf_span(&f->id));
-    add_column(&t->out2, SPAN_LIT(",\"type\":"), buf_span(&f->type));
-    add_column(&t->out2, SPAN_LIT(",\"account\":"), buf_span(&f->account));
-    add_column(&t->out2, SPAN_LIT(",\"received_at\":"), span_of(received));
+    row_add_member(&t->out2, SPAN_LIT("{\"id\":"), buf_span(&f->id));
+    row_add_member(&t->out2, SPAN_LIT(",\"type\":"), buf_span(&f->type));
+    row_add_member(&t->out2, SPAN_LIT(",\"account\":"), buf_span(&f->account));
+    row_add_member(&t->out2, SPAN_LIT(",\"received_at\":"), span_of(received));
     buf_adds(&t->out2, SPAN_LIT(",\"body\":"));
     add_body(t, body, !columns);
     buf_addc(&t->out2, '}');

@@ -4,8 +4,7 @@
 static const char *const op_names[] = {"upsert", "delete"};
 static const char *const origin_names[] = {"webhook", "backfill", "replay"};
 
-/* `before`: what stands before the text, ,"name": at its end. */
-static void add_member(struct buf *out, struct span before, struct span text)
+void row_add_member(struct buf *out, struct span before, struct span text)
 {
     buf_adds(out, before);
     if (text.n)
@@ -34,18 +33,18 @@ void row_write(struct buf *out, const struct row *row)
     char received[CLOCK_TEXT_MAX], observed[CLOCK_TEXT_MAX];
     clock_iso_us(row->received_us, received);
     clock_iso_us(row->observed_us, observed);
-    add_member(out, SPAN_LIT("{\"format\":1,\"source\":"), row->source);
-    add_member(out, SPAN_LIT(",\"account\":"), row->account);
-    add_member(out, SPAN_LIT(",\"table\":"), row->table);
+    row_add_member(out, SPAN_LIT("{\"format\":1,\"source\":"), row->source);
+    row_add_member(out, SPAN_LIT(",\"account\":"), row->account);
+    row_add_member(out, SPAN_LIT(",\"table\":"), row->table);
     add_raw(out, SPAN_LIT(",\"key\":"), row->key);
-    add_member(out, SPAN_LIT(",\"version\":"), row->version);
+    row_add_member(out, SPAN_LIT(",\"version\":"), row->version);
     add_word(out, SPAN_LIT(",\"op\":"), op_names[row->op]);
     add_word(out, SPAN_LIT(",\"origin\":"), origin_names[row->origin]);
     add_word(out, SPAN_LIT(",\"shape\":"), shape_name(row->shape));
-    add_member(out, SPAN_LIT(",\"api_version\":"), row->api_version);
-    add_member(out, SPAN_LIT(",\"event_id\":"), row->event_id);
-    add_member(out, SPAN_LIT(",\"event_type\":"), row->event_type);
-    add_member(out, SPAN_LIT(",\"entry\":"), row->entry);
+    row_add_member(out, SPAN_LIT(",\"api_version\":"), row->api_version);
+    row_add_member(out, SPAN_LIT(",\"event_id\":"), row->event_id);
+    row_add_member(out, SPAN_LIT(",\"event_type\":"), row->event_type);
+    row_add_member(out, SPAN_LIT(",\"entry\":"), row->entry);
     add_word(out, SPAN_LIT(",\"received_at\":"), received);
     add_word(out, SPAN_LIT(",\"observed_at\":"), observed);
     add_raw(out, SPAN_LIT(",\"row\":"), row->row);

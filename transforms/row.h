@@ -27,6 +27,8 @@ struct row {
 };
 
 void row_write(struct buf *out, const struct row *row); /* one line with its newline */
+/* A member of an object: what stands before the text (,"name": at its end), and the text, null where it is empty. */
+void row_add_member(struct buf *out, struct span before, struct span text);
 /* Parses a line. Borrows `line`, except text that had escapes, which goes to `scratch` (cleared here). ERR_INPUT names the
  * field. */
 bool row_read(struct span line, struct row *ret, struct buf *scratch, struct err *err);
