@@ -98,7 +98,7 @@ def post(s, name, body=None, path="/in/demo", **request):
     return deliver.Connection(s.port).post(deliver.request(path, "evt_" + name, body or event(name), **request))
 
 
-def eventually(condition, seconds=20):
+def eventually(condition, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         got = condition()
