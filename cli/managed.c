@@ -39,6 +39,11 @@ static void hook_expect(void *ctx, uint64_t until_us)
     server_secret_expect(server_of(ctx), name_of(ctx), until_us);
 }
 
+static bool hook_settle(void *ctx, struct span told, struct err *err)
+{
+    return server_secret_settle(server_of(ctx), name_of(ctx), told, err);
+}
+
 static bool hook_used(void *ctx, const char *id, uint64_t *ret_last_used_us)
 {
     struct held_id held;
@@ -171,7 +176,7 @@ int managed_begin(struct managed_command *c, struct instance *in, const struct c
     c->m = (struct managed){.config = in->config, .source = s, .io = in->io, .stop = io->stop, .say = print_line, .say_ctx = c};
     c->m.door = (struct door_hooks){.ctx = c, .used = recorded_use};
     if (in->live && in->live->server && !s->webhook_off)
-        c->m.door = (struct door_hooks){c, hook_look, hook_take, hook_drop, hook_expect, hook_used};
+        c->m.door = (struct door_hooks){c, hook_look, hook_take, hook_drop, hook_expect, hook_settle, hook_used};
     if ((changes && !take_lock(c, &err)) || !instance_state(in, &c->m.state, &err) || !find_url(c, url, &err) ||
         !managed_open(&c->m, &err)) {
         managed_end(c);

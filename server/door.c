@@ -90,6 +90,8 @@ static bool add_source(struct server *s, struct door *door, const struct source_
                               .has_id = m->event.id.n_parts || m->event.id_is_body_hash};
     if (older) {
         memcpy(d->retired, older->retired, sizeof d->retired);
+        memcpy(d->unproven, older->unproven, sizeof d->unproven);
+        d->n_unproven = older->n_unproven;
         atomic_store(&d->expects_until_us, atomic_load(&older->expects_until_us));
     }
     if (!config_pairs(config, &d->pairs, &d->n_pairs, &why)) {

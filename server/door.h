@@ -28,6 +28,7 @@
 #define RETRY_AFTER "5"
 
 #define RETIRED_MAX 8 /* secrets of a source that have no grace any more, the newest first */
+#define UNPROVEN_MAX 4 /* secrets that unsigned handshakes bring while a call for a webhook waits */
 #define SOURCES_LATER 1024 /* further names of sources, while it runs */
 
 struct door_source {
@@ -45,6 +46,8 @@ struct door_source {
     char retired[RETIRED_MAX][SECRET_ID_MAX]; /* their ids; guarded by deliver_lock */
     _Atomic uint64_t expects_until_us; /* a secret that is not known yet may sign until then: what no secret fits is told 503,
                                            and a handshake that we asked for may bring it unsigned */
+    char unproven[UNPROVEN_MAX][SECRET_ID_MAX]; /* ids of those that came so; guarded by deliver_lock */
+    size_t n_unproven;
 };
 
 /* The sources at one moment. */

@@ -273,6 +273,14 @@ static bool change_ring_locked(struct server *s, struct door_source *d, struct s
     return ring || !old;
 }
 
+static void retire_locked(struct door_source *d, const char *id)
+{
+    if (is_retired(d, id))
+        return;
+    memmove(d->retired[1], d->retired[0], sizeof d->retired - sizeof d->retired[0]);
+    snprintf(d->retired[0], sizeof d->retired[0], "%s", id);
+}
+
 /* The lock first: while it is held the door is not replaced, so that the change is not made to one that is going. */
 static struct door_source *lock_source(struct server *s, struct span source)
 {
@@ -291,10 +299,8 @@ bool server_secret_take(struct server *s, struct span source, struct span secret
 bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err)
 {
     struct door_source *d = lock_source(s, source);
-    if (d && !is_retired(d, id)) {
-        memmove(d->retired[1], d->retired[0], sizeof d->retired - sizeof d->retired[0]);
-        snprintf(d->retired[0], sizeof d->retired[0], "%s", id);
-    }
+    if (d)
+        retire_locked(d, id);
     bool ok = !d || change_ring_locked(s, d, (struct span){NULL, 0}, err);
     pthread_mutex_unlock(&s->deliver_lock);
     return ok;
@@ -341,14 +347,19 @@ static bool keep(struct server *s, const struct door_source *d, struct span secr
     return ok;
 }
 
+/* While our own call for a webhook waits for its answer, the provider shakes hands. */
+static bool is_expected(struct server *s, const struct door_source *d)
+{
+    return s->io->world->now_us(s->io) < atomic_load(&d->expects_until_us);
+}
+
 static bool may_deliver(struct server *s, const struct door_source *d, const struct keyring *ring, bool verified)
 {
     if (ring->n_delivered >= DELIVERED_MAX)
         return false;
     bool first = d->config->n_secrets == 0 && ring->n_delivered == 0 && !ring->sealed;
-    uint64_t now = s->io->world->now_us(s->io);
-    /* While our own call for a webhook waits for its answer, the provider shakes hands. */
-    return verified || first || now < d->config->secrets_until_us || now < atomic_load(&d->expects_until_us);
+    return verified || first || s->io->world->now_us(s->io) < d->config->secrets_until_us ||
+           (is_expected(s, d) && d->n_unproven < UNPROVEN_MAX);
 }
 
 static enum delivery deliver(struct server *s, struct door_source *d, struct span secret, bool verified, const char *id,
@@ -363,6 +374,8 @@ static enum delivery deliver(struct server *s, struct door_source *d, struct spa
         return DELIVERY_UNFIT;
     if (!keep(s, d, secret, id, err))
         return DELIVERY_FAILED;
+    if (!verified && is_expected(s, d) && d->n_unproven < UNPROVEN_MAX)
+        snprintf(d->unproven[d->n_unproven++], SECRET_ID_MAX, "%s", id);
     struct keyring *ring = make_ring(s, d, old, (struct span){NULL, 0}, NULL, err);
     if (!ring)
         return DELIVERY_FAILED;
@@ -379,4 +392,53 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
     enum delivery done = now && keyring_of(now) ? deliver(s, now, secret, verified, id, err) : DELIVERY_REFUSED;
     pthread_mutex_unlock(&s->deliver_lock);
     return done;
+}
+
+/* ---- our call was answered ---- */
+
+/* Its file goes, too. */
+static bool forget_locked(struct server *s, struct door_source *d, const char *id, struct err *err)
+{
+    char **paths = NULL;
+    size_t n = 0;
+    bool ok = secrets_delivered(s->data_dir, d->config->name, &paths, &n, err);
+    for (size_t i = 0; ok && i < n; i++) {
+        const char *at = strrchr(paths[i], '-');
+        if (at && strcmp(at + 1, id) == 0)
+            ok = s->io->dir->unlink(s->io, paths[i]) == 0 || err_set(err, ERR_CONFIG, "cannot remove %s", paths[i]);
+    }
+    secrets_delivered_free(&paths, n);
+    retire_locked(d, id);
+    log_warn("a handshake's secret is not the provider's: it verifies no more", "source=%s secret=%s", d->config->name, id);
+    return ok;
+}
+
+static bool settle_locked(struct server *s, struct door_source *d, struct span told, struct err *err)
+{
+    char id[SECRET_ID_MAX] = "";
+    bool ok = true;
+    size_t n = d->n_unproven;
+    if (told.n)
+        secret_id(told, id);
+    d->n_unproven = 0;
+    if (!told.n && n < 2)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        ok = (told.n && strcmp(d->unproven[i], id) == 0) || forget_locked(s, d, d->unproven[i], err) ? ok : false;
+    ok = ok && change_ring_locked(s, d, (struct span){NULL, 0}, err);
+    if (ok && !told.n)
+        return err_set(err, ERR_INPUT, "%zu handshakes brought secrets and the provider tells none: none was taken", n);
+    if (!ok || !keyring_of(d))
+        return ok;
+    enum delivery done = deliver(s, d, told, true, id, err);
+    return done == DELIVERY_TAKEN || done == DELIVERY_KNOWN || (done == DELIVERY_FAILED ? false :
+        err_set(err, ERR_INPUT, "no scheme of the manifest can use the secret that the provider told"));
+}
+
+bool server_secret_settle(struct server *s, struct span source, struct span told, struct err *err)
+{
+    struct door_source *d = lock_source(s, source);
+    bool ok = !d || settle_locked(s, d, told, err);
+    pthread_mutex_unlock(&s->deliver_lock);
+    return ok;
 }

@@ -149,6 +149,9 @@ static bool prepare_secret(struct job *j, struct err *err)
 static bool take_told(struct job *j, const char *id, struct buf *told, struct err *err)
 {
     struct managed *m = j->m;
+    if (j->rule->secret == SECRET_HANDSHAKE && m->door.settle)
+        return m->door.settle(m->door.ctx, buf_span(told), err) ||
+               err_prefix(err, "the endpoint %s is there, but not its secret (delete it, and register again)", id);
     if (j->rule->secret != SECRET_TOLD)
         return true;
     if (!told->n && !webhooks_reveal(m->api, id, told, err))

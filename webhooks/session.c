@@ -166,7 +166,7 @@ bool webhooks_create(struct webhooks *w, const struct endpoint_wish *wish, struc
         return false;
     take_text(w, &w->rule->create.id, ret_id);
     take_text(w, &w->rule->create.secret, ret_secret);
-    if (w->rule->create.secret.text && !ret_secret->n && !w->rule->reveal.method)
+    if (w->rule->secret == SECRET_TOLD && w->rule->create.secret.text && !ret_secret->n && !w->rule->reveal.method)
         return err_set(err, ERR_INPUT, "the endpoint is there, but the answer has no secret at %s", w->rule->create.secret.text);
     return true;
 }

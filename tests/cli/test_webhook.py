@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Webhooks at the provider: register, list, info, update, delete against stand-ins that follow the documented calls, for every
 provider whose manifest has them: the usual way, a missing permission, too many endpoints, one that is gone, one that is disabled."""
+import hashlib
+import hmac
 import json
 import os
 import stat
 import sys
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from sluice import ROOT, Sluice, main  # noqa: E402
@@ -224,6 +228,39 @@ def secrets_by_hand():
         assert "secret add" not in run(m, s, "webhook", "register", "s")[1]
 
 
+def a_handshake_that_somebody_else_sends():
+    """Anybody can bring a secret while our call waits. The provider's answer says which one is its own."""
+    body = b'{"events": []}'
+    planted = "somebody-elses-secret-0123456789"
+
+    def shake(m, s):
+        request = urllib.request.Request("http://127.0.0.1:%d/in/s" % s.port, data=b"{}", headers={"X-Hook-Secret": planted}, method="POST")
+        return urllib.request.urlopen(request, timeout=5).status
+
+    def answer(s, key):
+        mac = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+        request = urllib.request.Request("http://127.0.0.1:%d/in/s" % s.port, data=body, headers={"X-Hook-Signature": mac}, method="POST")
+        try:
+            return urllib.request.urlopen(request, timeout=5).status
+        except urllib.error.HTTPError as e:
+            return e.code
+
+    for told in (True, False):
+        with manage.Manage("asana") as m, instance("asana", m.base) as s:
+            m.p = dict(m.p) if told else dict(m.p, made=lambda e, record: record)
+            m.door = "http://127.0.0.1:%d/in/s" % s.port
+            m.before_answer = lambda verb, e: shake(m, s)
+            s.start()
+            out, err = run(m, s, "webhook", "register", "s", code=0 if told else 1)
+            assert told or "2 handshakes brought secrets" in err, err
+            assert answer(s, planted) in (401, 503)
+            assert answer(s, m.endpoints[0].secret) == (200 if told else 503)
+            s.stop()
+            s.start()  # nor after a restart
+            assert answer(s, planted) in (401, 503)
+            assert answer(s, m.endpoints[0].secret) == (200 if told else 503)
+
+
 def what_changes_at_the_provider_is_noticed():
     """serve asks on a schedule; status names what it found and the command that helps, which then ends it."""
     with manage.Manage("stripe") as m, instance("stripe", m.base, "alarms: {check: 1s}") as s:
@@ -260,6 +297,6 @@ def what_changes_at_the_provider_is_noticed():
 
 
 TESTS = [every_provider_with_calls_is_here] + [named(f, n) for f in (the_usual_way, refusals) for n in sorted(manage.P)] + [
-    the_events_are_those_of_the_tables, a_lost_secret_means_a_new_endpoint, an_answer_that_is_cut_off, one_at_a_time, what_changes_at_the_provider_is_noticed, providers_without_calls, secrets_by_hand]
+    the_events_are_those_of_the_tables, a_lost_secret_means_a_new_endpoint, an_answer_that_is_cut_off, one_at_a_time, a_handshake_that_somebody_else_sends, what_changes_at_the_provider_is_noticed, providers_without_calls, secrets_by_hand]
 if __name__ == "__main__":
     sys.exit(main(TESTS, "webhook"))

@@ -153,7 +153,9 @@ P["asana"] = dict(
     config={"workspace": "1", "resource": "2"}, secrets={"token": "asana-standin"}, auth=("Authorization", "Bearer asana-standin"), ids="gid%d", handshake="secret", any_types=True,
     list=("GET", "/webhooks"), create=("POST", "/webhooks"), update=None, delete=("DELETE", "/webhooks/(.+)"), parse=lambda b: {"url": b["data"]["target"]},
     show=lambda e: {"gid": e.id, "target": e.url, "active": e.enabled, "resource": {"gid": "2"}, "last_failure_content": "", "last_success_at": "2026-05-01T00:00:00Z"},
-    listed=lambda l: {"data": l}, one=lambda s: {"data": s}, forbidden={"errors": [{"message": "Forbidden"}]}, scope="webhooks: write", way=None)
+    listed=lambda l: {"data": l}, made=lambda e, s: dict(s, told=e.secret),
+    one=lambda s: {"data": {k: v for k, v in s.items() if k != "told"}, **({"X-Hook-Secret": s["told"]} if "told" in s else {})},
+    forbidden={"errors": [{"message": "Forbidden"}]}, scope="webhooks: write", way=None)
 P["bigcommerce"] = dict(
     config={"store_hash": "abc"}, secrets={"access_token": "bc-standin"}, auth=("X-Auth-Token", "bc-standin"), ids=7000, chosen=True, per_type=True,
     list=("GET", "/v3/hooks"), create=("POST", "/v3/hooks"), update=("PUT", "/v3/hooks/(\\d+)"), delete=("DELETE", "/v3/hooks/(\\d+)"),
