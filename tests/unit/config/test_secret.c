@@ -1,6 +1,7 @@
 /* Secrets: reading them, their ids, what warns of them; and no literal one in any message, wherever it was written. */
 #include "harness.h"
 #include <fcntl.h>
+#include <unistd.h>
 
 START_TEST(read_from_files)
 {
@@ -111,6 +112,14 @@ START_TEST(open_files_are_told)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         ck_assert_int_eq(chmod(path, rows[i].mode), 0);
         ck_assert_msg(secret_is_open(&ref) == rows[i].open, "%o", (unsigned)rows[i].mode);
+    }
+    /* A volume's file: another's, and ours by the group. */
+    ck_assert_int_eq(chmod(path, 0440), 0);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(path, 1, getegid()), 0);
+        ck_assert(!secret_is_open(&ref));
+        ck_assert_int_eq(chmod(path, 0460), 0);
+        ck_assert(secret_is_open(&ref));
     }
     world_close(&w);
 }
