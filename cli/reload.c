@@ -8,10 +8,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define LOOK_US UINT64_C(1000000)
+#define AGAIN_US (UINT64_C(5) * 1000000) /* a refused one is read again: its mistake may be in a file that none before named */
 
 struct reload {
     const struct io *io;
@@ -19,6 +21,7 @@ struct reload {
     struct live *live;
     pthread_mutex_t one;  /* a change at a time; taken before lock */
     uint64_t taken;       /* the stamp of what was last read, taken or not; guarded by one */
+    uint64_t read_us;     /* and when, steadily */
     pthread_mutex_t lock; /* the rest */
     pthread_cond_t cond;
     const struct config *now; /* held */
@@ -60,14 +63,19 @@ static void put(struct reload *r, const struct config *next)
     config_drop(&before);
 }
 
-static bool refuse(struct reload *r, const struct err *why)
+/* quiet: what was told before is not told again. */
+static bool refuse(struct reload *r, bool quiet, const struct err *why)
 {
-    log_error("the changed configuration is not taken: the one before stays in force", "file=\"%s\" error=\"%s\"", r->first->file,
-              why->msg);
+    char words[sizeof r->state.words];
+    snprintf(words, sizeof words, "%.599s", why->msg);
     pthread_mutex_lock(&r->lock);
+    bool known = !r->state.ok && strcmp(words, r->state.words) == 0;
     r->state.ok = false;
-    snprintf(r->state.words, sizeof r->state.words, "%.599s", why->msg);
+    memcpy(r->state.words, words, sizeof words);
     pthread_mutex_unlock(&r->lock);
+    if (!quiet || !known)
+        log_error("the changed configuration is not taken: the one before stays in force", "file=\"%s\" error=\"%s\"",
+                  r->first->file, why->msg);
     return false;
 }
 
@@ -190,6 +198,7 @@ static bool reload_one(struct reload *r, bool quiet, struct reload_result *ret, 
     struct buf kept;
     const struct config *now = reload_hold(r);
     uint64_t before = r->taken = stamp(now);
+    r->read_us = r->io->world->monotonic_us(r->io);
     struct config *next = read_files(r, err);
     uint64_t after = next ? stamp(next) : before;
     bool still = stamp(now) == before; /* else it is looked at again: something changed while it was read */
@@ -215,7 +224,7 @@ static bool reload_one(struct reload *r, bool quiet, struct reload_result *ret, 
     config_free(&next);
     config_drop(&now);
     buf_release(&kept);
-    return ok || refuse(r, err);
+    return ok || refuse(r, quiet, err);
 }
 
 bool reload_now(struct reload *r, struct reload_result *ret, struct err *err)
@@ -243,6 +252,13 @@ static bool rest(struct reload *r)
     return go;
 }
 
+static bool was_refused_long_ago(struct reload *r)
+{
+    struct reload_state state;
+    reload_state(r, &state);
+    return !state.ok && r->io->world->monotonic_us(r->io) - r->read_us >= AGAIN_US;
+}
+
 static void look(struct reload *r, uint64_t *seen)
 {
     struct reload_result what = {0};
@@ -251,7 +267,7 @@ static void look(struct reload *r, uint64_t *seen)
     const struct config *now = reload_hold(r);
     uint64_t found = stamp(now);
     config_drop(&now);
-    if (found != r->taken && found == *seen)
+    if (found == *seen && (found != r->taken || was_refused_long_ago(r)))
         (void)reload_one(r, true, &what, &err);
     *seen = found;
     pthread_mutex_unlock(&r->one);

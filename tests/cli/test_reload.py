@@ -8,7 +8,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from sluice import Sluice, free_port, main  # noqa: E402
+from sluice import ROOT, Sluice, free_port, main  # noqa: E402
 import base64  # noqa: E402
 import deliver  # noqa: E402
 import history  # noqa: E402
@@ -177,6 +177,22 @@ def a_bad_file_keeps_the_old_one_and_says_so():
         eventually(lambda: ok_metric(s))
 
 
+def a_mistake_in_a_new_manifest_is_mended_there():
+    with open(os.path.join(ROOT, "tests", "e2e", "acme.yaml")) as f:
+        manifest = f.read()
+    with server(DEMO) as s:
+        s.start()
+        s.write("sources/acme.yaml", manifest.replace("sluice: 1", "sluice: one", 1))
+        write(s, DEMO + "  acme: {secrets: [{file: ./secrets/demo}], config: {api_key: {file: ./secrets/key}}, base_url: http://127.0.0.1:9}\n")
+        eventually(lambda: not ok_metric(s))
+        time.sleep(6)
+        with open(s.path("serve.log")) as f:
+            assert f.read().count("is not taken") == 1, "it is read again, and told once"
+        s.write("sources/acme.yaml", manifest)
+        eventually(lambda: ok_metric(s))
+        assert post(s, "acme", "a") == 200
+
+
 def what_needs_a_restart_is_named():
     with server(DEMO) as s:
         s.start()
@@ -232,7 +248,7 @@ def a_new_key_resumes_a_stopped_table_at_once():
 
 
 TESTS = [sources_come_change_and_go_under_load, a_changed_file_is_taken_without_a_signal, a_mounted_volume_is_followed,
-         an_included_file_is_followed, a_bad_file_keeps_the_old_one_and_says_so, what_needs_a_restart_is_named,
+         an_included_file_is_followed, a_bad_file_keeps_the_old_one_and_says_so, a_mistake_in_a_new_manifest_is_mended_there, what_needs_a_restart_is_named,
          secrets_that_change_place_are_taken_up, the_log_changes_its_form_and_level, a_new_key_resumes_a_stopped_table_at_once]
 
 if __name__ == "__main__":
