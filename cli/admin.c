@@ -46,6 +46,7 @@ struct admin {
     /* Guarded by lock. */
     enum stage stage;
     const struct live *live; /* NULL: not yet, or no longer */
+    const struct watch *watch; /* NULL: as live */
     bool writing;            /* the writer uses live */
     bool closing;
     struct asking *waiting; /* scrapes and API calls */
@@ -221,6 +222,17 @@ static void answer_ready(struct admin *a, struct http_exchange *x)
     tell(x, ready ? 200 : 503, ready ? "ready" : why);
 }
 
+static void answer_alive(struct admin *a, struct http_exchange *x)
+{
+    char why[100] = "";
+    pthread_mutex_lock(&a->lock);
+    const char *still = a->watch ? watch_still(a->watch) : NULL;
+    if (still)
+        snprintf(why, sizeof why, "%s stands still", still);
+    pthread_mutex_unlock(&a->lock);
+    tell(x, still ? 503 : 200, still ? why : "alive");
+}
+
 /* To the writer's thread. */
 static void defer(struct admin *a, struct http_exchange *x)
 {
@@ -306,7 +318,7 @@ static void on_whole(void *admin, struct http_exchange *x)
     if (api_is_path(path))
         ask_api(admin, x);
     else if (span_eqz(path, "/livez"))
-        tell(x, 200, "alive");
+        answer_alive(admin, x);
     else if (span_eqz(path, "/readyz"))
         answer_ready(admin, x);
     else
@@ -393,6 +405,15 @@ void admin_ready(struct admin *a, const struct live *live)
     pthread_mutex_lock(&a->lock);
     a->live = live;
     a->stage = STAGE_READY;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void admin_watch(struct admin *a, const struct watch *w)
+{
+    if (!a)
+        return;
+    pthread_mutex_lock(&a->lock);
+    a->watch = w;
     pthread_mutex_unlock(&a->lock);
 }
 

@@ -188,13 +188,17 @@ static bool start(struct parts *p, struct err *err)
         !remote_listen(in->config, in->io, &p->live, &p->remote, err) || !reload_start(p->live.reload, &p->live, err))
         return false;
     admin_ready(p->admin, &p->live);
-    return watch_start(p->notify, &p->live, &p->watch, err);
+    if (!watch_start(p->notify, &p->live, &p->watch, err))
+        return false;
+    admin_watch(p->admin, p->watch);
+    return true;
 }
 
 static void stop(struct parts *p, struct deadline *deadline)
 {
     notify_stopping(p->notify, "stopping");
     admin_drain(p->admin); /* first: whoever asks /readyz sends elsewhere while deliveries are still taken */
+    admin_watch(p->admin, NULL);
     watch_stop(&p->watch); /* a manager that was told of the stop waits by another time */
     deadline_step(deadline, "a scheduled pull's page");
     schedule_stop(p->live.schedule);
@@ -274,15 +278,18 @@ static void tell_start(const struct parts *p, const struct command_io *io)
 }
 
 /* Until one that asks for the end. */
-static int follow_signals(struct reload *reload, const sigset_t *signals)
+static int follow_signals(const struct parts *p, const sigset_t *signals)
 {
     int signal = SIGHUP;
     while (signal == SIGHUP) {
         struct reload_result what;
         struct err err = {0};
         sigwait(signals, &signal);
-        if (signal == SIGHUP)
-            (void)reload_now(reload, &what, &err); /* it is told there */
+        if (signal != SIGHUP)
+            break;
+        notify_reloading(p->notify, p->in->io->world->monotonic_us(p->in->io));
+        (void)reload_now(p->live.reload, &what, &err); /* it is told there */
+        notify_ready(p->notify, "serving");
     }
     return signal;
 }
@@ -315,7 +322,7 @@ int cmd_serve(struct instance *in, const struct command_args *a, const struct co
         tell_start(&p, io);
         notify_ready(p.notify, "serving");
         malloc_trim(0); /* what reading the configuration and the manifests took */
-        log_info("stopping", "signal=%s", follow_signals(p.live.reload, &signals) == SIGINT ? "INT" : "TERM");
+        log_info("stopping", "signal=%s", follow_signals(&p, &signals) == SIGINT ? "INT" : "TERM");
     } else {
         code = command_fail(io, &err);
     }

@@ -5,10 +5,12 @@
 #include "core/wait.h"
 #include "server/server.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define LOOKS 4 /* within the time after which the manager acts: three signs may be missing */
+#define STILL_US (UINT64_C(60) * 1000000) /* that time, where no manager names one */
 
 struct watch {
     const struct notify *notify;
@@ -19,6 +21,7 @@ struct watch {
     pthread_cond_t ended;
     bool done; /* guarded by lock */
     unsigned missed; /* looks in a row that found something standing still; the thread's own */
+    _Atomic(const char *) still; /* after LOOKS of them: what */
 };
 
 /* What stands still; NULL: all go on. Each of them is asked, since each compares with when it was last asked. */
@@ -54,11 +57,12 @@ static void look(struct watch *w)
     const char *what = standing_still(w->live);
     describe(w->live, status, sizeof status);
     w->missed = what ? w->missed + 1 : 0;
+    atomic_store(&w->still, w->missed >= LOOKS ? what : NULL);
     if (!what)
         notify_works(w->notify, status);
     else if (w->missed > 1) /* once may be a commit that had just begun */
-        log_limited(&limit, LOG_ERROR, "a part of the server stands still: the service manager is not told that it works",
-                    "what=\"%s\" ended_after_s=%llu", what, (unsigned long long)(w->every_us * LOOKS / 1000000));
+        log_limited(&limit, LOG_ERROR, "a part of the server stands still: a restart is asked for unless it goes on",
+                    "what=\"%s\" after_s=%llu", what, (unsigned long long)(w->every_us * LOOKS / 1000000));
 }
 
 static void *run(void *arg)
@@ -83,10 +87,9 @@ static void *run(void *arg)
 
 bool watch_start(const struct notify *n, const struct live *live, struct watch **ret, struct err *err)
 {
-    if (!notify_watchdog_us(n))
-        return true;
+    uint64_t time_us = notify_watchdog_us(n);
     struct watch *w = mem_alloc(sizeof *w);
-    *w = (struct watch){.notify = n, .live = live, .every_us = notify_watchdog_us(n) / LOOKS};
+    *w = (struct watch){.notify = n, .live = live, .every_us = (time_us ? time_us : STILL_US) / LOOKS};
     pthread_mutex_init(&w->lock, NULL);
     wait_cond_init(&w->ended);
     if (thread_start(&w->thread, run, w)) {
@@ -97,6 +100,11 @@ bool watch_start(const struct notify *n, const struct live *live, struct watch *
     pthread_mutex_destroy(&w->lock);
     free(w);
     return err_set(err, ERR_NOMEM, "cannot start the thread of the watchdog");
+}
+
+const char *watch_still(const struct watch *w)
+{
+    return atomic_load(&((struct watch *)(uintptr_t)w)->still);
 }
 
 void watch_stop(struct watch **at)

@@ -57,7 +57,7 @@ struct http_handler {
 
 struct http_opts {
     const struct io *io;
-    const char *key;  /* of the configuration, for messages: "listen" */
+    const char *key;  /* of the configuration, for messages and names of threads: "listen" */
     const char *host;
     uint16_t port;    /* 0: any */
     unsigned workers;
@@ -73,7 +73,7 @@ struct http_opts {
 };
 
 /* The addresses are bound and listened at: from here on connections wait to be accepted. What the options point to is borrowed
- * for its life, but for host and key. */
+ * for its life, but for host. */
 bool http_open(const struct http_opts *o, struct http_server **ret, struct err *err);
 bool http_start(struct http_server *s, struct err *err);
 uint16_t http_port(const struct http_server *s);

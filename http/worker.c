@@ -182,7 +182,7 @@ static void *work(void *arg)
     struct worker *w = arg;
     char name[16];
     struct epoll_event *events = mem_alloc(EVENTS_MAX * sizeof *events);
-    snprintf(name, sizeof name, "http-%u", w->index % 1000);
+    snprintf(name, sizeof name, "%.12s-%u", w->server->o.key, w->index % 100);
     thread_name(name);
     here = w;
     pulse_carry(&w->pulse);

@@ -55,6 +55,9 @@ class Manager:
     def count(self, line, since=0.0, until=float("inf")):
         return sum(1 for at, lines in self.heard if line in lines and since <= at <= until)
 
+    def when(self, line):
+        return next(at for at, lines in self.heard if line in lines)
+
     def wait(self, line, since=0.0, seconds=30):
         end = time.monotonic() + seconds
         while not self.count(line, since):
@@ -94,13 +97,19 @@ def ready(s):
     return c.getresponse().status
 
 
+def alive(s):
+    c = http.client.HTTPConnection("127.0.0.1", s.admin, timeout=10)
+    c.request("GET", "/livez")
+    answer = c.getresponse()
+    return answer.status, answer.read().decode().strip()
+
+
 def need(program):
     if not shutil.which(program):
         raise AssertionError("%s is not here" % program)
 
 
 def thread_ids(s, name):
-    """The admin's listener has an http-0, too."""
     task = "/proc/%d/task" % s.server.pid
     found = [tid for tid in os.listdir(task) if open("%s/%s/comm" % (task, tid)).read().strip() == name]
     assert found, "no thread %s" % name
@@ -209,11 +218,14 @@ def the_start_and_the_stop_are_told():
             assert ready(s) == 200 and post(s, "evt_1") == 200
             assert m.count("STATUS=starting: the journal is being recovered") == 1 and m.count("STATUS=serving") == 1
             assert not m.count("WATCHDOG=1") and not m.count("STOPPING=1")
+            s.server.send_signal(signal.SIGHUP)
+            m.wait("RELOADING=1")
+            m.wait("READY=1", since=m.when("RELOADING=1"))
             s.server.send_signal(signal.SIGTERM)
             m.wait("STOPPING=1", seconds=0.9)  # at once, not behind drain_delay
             assert s.server.poll() is None and post(s, "evt_2") == 200
             assert s.stop() == 0
-            assert m.count("READY=1") == 1, m.heard
+            assert m.count("READY=1") == 2 and m.count("RELOADING=1") == 1, m.heard
 
 
 def a_start_that_fails_is_not_told_as_ready():
@@ -260,11 +272,12 @@ def a_sink_that_is_down_is_no_reason():
 def a_thread_that_stands_still_is_not_covered_up():
     """One thread at a time is held within a system call, as a disk or a lock that never answers would."""
     need("strace")
-    for name, words in (("stager", "staging"), ("http-0", "a worker of the door"), ("commit-events", "a commit of the journal")):
+    for name, words in (("stager", "staging"), ("listen-0", "a worker of the door"), ("commit-events", "a commit of the journal")):
         with instance() as s:
             m = Manager(s.path("notify"))
             start(s, s.path("notify"), watchdog=1)
             m.wait("WATCHDOG=1", since=time.monotonic())
+            before = alive(s)
             with open(s.path("strace.log"), "w") as log:
                 held = subprocess.Popen(["strace", "-qq", *("-p%s" % tid for tid in thread_ids(s, name)), "-e", "inject=all:delay_enter=60s",
                                          "-o", "/dev/null"], stderr=log)
@@ -280,6 +293,7 @@ def a_thread_that_stands_still_is_not_covered_up():
             since = time.monotonic()
             time.sleep(1.2)  # longer than the manager waits
             assert not m.count("WATCHDOG=1", since=since), "%s stands still, and the manager is told that all is well" % name
+            assert before == (200, "alive") and alive(s) == (503, words + " stands still"), (before, alive(s))
             held.kill()
             held.wait()
             s.kill()
