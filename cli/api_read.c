@@ -4,20 +4,12 @@
 #include "cli/orders.h"
 #include "cli/registry.h"
 #include "cli/reload.h"
-#include "core/clock.h"
+#include "core/json.h"
 #include "merge/tables.h"
 #include <stdlib.h>
 
 #define LIST_MAX 1000
 #define LIST_USUAL 50
-
-static void add_time(struct buf *out, const char *name, uint64_t us)
-{
-    char at[CLOCK_TEXT_MAX] = "";
-    if (us)
-        clock_iso_us(us, at);
-    buf_addf(out, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
-}
 
 /* What a command prints with --json. false: what it said instead is in *said. */
 static bool run(struct api_call *c, int (*command)(struct instance *, const struct command_args *, const struct command_io *),
@@ -81,8 +73,8 @@ static bool add_pull(struct api_call *c, struct state *state, struct span table,
     if (ok && found) {
         buf_addz(c->out, "{\"status\":");
         json_write_string(c->out, r.status);
-        add_time(c->out, "started_at", r.started_us);
-        add_time(c->out, "finished_at", r.finished_us);
+        json_add_time(c->out, "started_at", r.started_us);
+        json_add_time(c->out, "finished_at", r.finished_us);
         buf_addf(c->out, ",\"pages\":%llu,\"rows\":%llu,\"error\":", (unsigned long long)r.pages, (unsigned long long)r.rows);
         json_write_string(c->out, r.error);
         buf_addc(c->out, '}');
@@ -105,7 +97,7 @@ static bool add_table(struct api_call *c, struct tables *tables, struct state *s
              c->source->name, t->name, c->source->name, t->name, (unsigned long long)f.rows, (unsigned long long)f.deleted_keys,
              (unsigned long long)f.counts.kept_out, (unsigned long long)f.counts.missed, (unsigned long long)f.counts.rejected,
              orders_can_pull(c->source, t) ? "true" : "false");
-    add_time(c->out, "newest_at", f.newest_us);
+    json_add_time(c->out, "newest_at", f.newest_us);
     buf_addz(c->out, ",\"orders\":");
     control_write(c->out, &control);
     bool ok = add_pull(c, state, span_of(t->name), err);
@@ -242,7 +234,7 @@ unsigned api_config(struct api_call *c)
     buf_addz(c->out, "{\"config\":");
     config_show(c->out, c->in->config);
     buf_addf(c->out, ",\"reload\":{\"ok\":%s", state.ok ? "true" : "false");
-    add_time(c->out, "taken_at", state.at_us);
+    json_add_time(c->out, "taken_at", state.at_us);
     buf_addz(c->out, ",\"error\":");
     json_write_string(c->out, span_of(state.words));
     buf_addz(c->out, "}}");

@@ -109,25 +109,12 @@ static void print_books(const struct command_io *io, const struct source_books *
             thousands(b->rows_merged, t[1]), thousands(b->rows_waiting, t[2]));
 }
 
-static void add_count(struct buf *b, const char *name, uint64_t n)
-{
-    buf_addf(b, ",\"%s\":%llu", name, (unsigned long long)n);
-}
-
-static void add_time(struct buf *b, const char *name, uint64_t us)
-{
-    char at[CLOCK_TEXT_MAX];
-    if (us)
-        clock_iso_us(us, at);
-    buf_addf(b, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
-}
-
 static void add_push(struct buf *b, const struct source_status *s, const struct source_books *books)
 {
     buf_addf(b, ",\"push\":{\"received\":%llu", (unsigned long long)books->door.received);
-    add_count(b, "accepted", books->door.journalled);
-    add_count(b, "duplicate", books->door.duplicate);
-    add_count(b, "handshake", books->door.handshake);
+    json_add_count(b, "accepted", books->door.journalled);
+    json_add_count(b, "duplicate", books->door.duplicate);
+    json_add_count(b, "handshake", books->door.handshake);
     buf_addz(b, ",\"rejected\":{");
     const char *comma = "";
     for (int o = 0; o < OUT_COUNT; o++) {
@@ -137,15 +124,15 @@ static void add_push(struct buf *b, const struct source_status *s, const struct 
         comma = ",";
     }
     buf_addz(b, "}");
-    add_time(b, "last_accepted_at", s->counts.last_accepted_us);
-    add_time(b, "last_rejected_at", s->counts.last_rejected_us);
-    add_time(b, "rejecting_since", s->counts.refusing_since_us);
+    json_add_time(b, "last_accepted_at", s->counts.last_accepted_us);
+    json_add_time(b, "last_rejected_at", s->counts.last_rejected_us);
+    json_add_time(b, "rejecting_since", s->counts.refusing_since_us);
     buf_addf(b, ",\"last_rejected_as\":\"%s\"", s->counts.last_rejected_us ? outcome_name(s->counts.last_rejected) : "");
     buf_addf(b, ",\"enabled\":%s,\"as_registered\":%s", s->source->webhook_off ? "false" : "true",
              !s->checked_us ? "null" : s->drift ? "false" : "true");
-    add_time(b, "checked_at", s->checked_us);
+    json_add_time(b, "checked_at", s->checked_us);
     buf_addf(b, ",\"per_second\":%.3f,\"silent\":%s", s->watched.per_second, s->watched.silent ? "true" : "false");
-    add_count(b, "usual_gap_seconds", s->watched.usual_us / 1000000);
+    json_add_count(b, "usual_gap_seconds", s->watched.usual_us / 1000000);
     buf_addc(b, '}');
 }
 
@@ -181,10 +168,10 @@ static void add_source(struct buf *b, const struct source_status *s, const struc
     }
     buf_addc(b, ']');
     add_push(b, s, books);
-    add_count(b, "rows", s->rows);
-    add_count(b, "rows_24h", s->rows_day);
-    add_count(b, "dead", s->dead);
-    add_count(b, "missed", s->missed);
+    json_add_count(b, "rows", s->rows);
+    json_add_count(b, "rows_24h", s->rows_day);
+    json_add_count(b, "dead", s->dead);
+    json_add_count(b, "missed", s->missed);
     buf_addf(b, ",\"pull_running\":%s", s->running ? "true" : "false");
 }
 
@@ -192,20 +179,20 @@ static void add_books(struct buf *b, const char *name, const struct source_books
 {
     const struct books *d = &s->door;
     buf_addf(b, "{\"source\":\"%s\",\"balanced\":%s", name, s->balanced ? "true" : "false");
-    add_count(b, "received", d->received);
-    add_count(b, "journalled", d->journalled);
-    add_count(b, "rejected", d->rejected);
-    add_count(b, "duplicate", d->duplicate);
-    add_count(b, "handshake", d->handshake);
-    add_count(b, "pages", d->pages);
-    add_count(b, "staged", d->staged);
-    add_count(b, "ignored", d->ignored);
-    add_count(b, "dead", d->dead);
-    add_count(b, "waiting", s->entries_waiting);
-    add_count(b, "damaged", s->damaged);
-    add_count(b, "rows_staged", d->rows_staged);
-    add_count(b, "rows_merged", s->rows_merged);
-    add_count(b, "rows_waiting", s->rows_waiting);
+    json_add_count(b, "received", d->received);
+    json_add_count(b, "journalled", d->journalled);
+    json_add_count(b, "rejected", d->rejected);
+    json_add_count(b, "duplicate", d->duplicate);
+    json_add_count(b, "handshake", d->handshake);
+    json_add_count(b, "pages", d->pages);
+    json_add_count(b, "staged", d->staged);
+    json_add_count(b, "ignored", d->ignored);
+    json_add_count(b, "dead", d->dead);
+    json_add_count(b, "waiting", s->entries_waiting);
+    json_add_count(b, "damaged", s->damaged);
+    json_add_count(b, "rows_staged", d->rows_staged);
+    json_add_count(b, "rows_merged", s->rows_merged);
+    json_add_count(b, "rows_waiting", s->rows_waiting);
     buf_addc(b, '}');
 }
 
@@ -258,8 +245,8 @@ static void add_sinks(struct buf *b, const struct sink_status *sinks, size_t n, 
         const struct sink_status *s = &sinks[i];
         buf_addf(b, "%s{\"sink\":\"%s\",\"place\":", i ? "," : "", s->name);
         json_write_string(b, span_of(s->place));
-        add_count(b, "behind", s->behind);
-        add_count(b, "oldest_seconds", age_s(s->oldest_us, now));
+        json_add_count(b, "behind", s->behind);
+        json_add_count(b, "oldest_seconds", age_s(s->oldest_us, now));
         buf_addf(b, ",\"healthy\":%s}", !s->known ? "null" : s->healthy ? "true" : "false");
     }
 }
@@ -373,7 +360,7 @@ static bool read_alarm(void *ctx, const struct alarm *a)
     json_write_string(b, a->cause);
     buf_addz(b, ",\"next\":");
     json_write_string(b, a->next);
-    add_time(b, "raised_at", a->raised_us);
+    json_add_time(b, "raised_at", a->raised_us);
     buf_addc(b, '}');
     if (span_eqz(a->kind, alarm_kind_name(ALARM_UNSHIPPED)))
         snprintf(c->unshipped, sizeof c->unshipped, "%.*s", SPAN_ARG(a->cause));

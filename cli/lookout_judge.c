@@ -6,23 +6,9 @@
 
 #define SECRET_NEAR_US (7 * 86400 * SECOND)
 
-static const char *span_words(uint64_t us, char out[32])
-{
-    uint64_t s = us / SECOND;
-    if (s < 120)
-        snprintf(out, 32, "%llu s", (unsigned long long)s);
-    else if (s < 7200)
-        snprintf(out, 32, "%llu min", (unsigned long long)(s / 60));
-    else if (s < 172800)
-        snprintf(out, 32, "%llu h", (unsigned long long)(s / 3600));
-    else
-        snprintf(out, 32, "%llu d", (unsigned long long)(s / 86400));
-    return out;
-}
-
 bool judge_rhythm(struct lookout *w, const struct source_config *s, struct watched *of, struct err *err)
 {
-    char cause[400], next[200], t[3][32];
+    char cause[400], next[200], t[3][CLOCK_TEXT_MAX];
     double n = of->share.recent_good + of->share.recent_bad;
     if (of->share.risen) {
         double past = of->share.usual_good + of->share.usual_bad;
@@ -35,7 +21,7 @@ bool judge_rhythm(struct lookout *w, const struct source_config *s, struct watch
         return true;
     snprintf(cause, sizeof cause,
              "silent for %s: usually there is an event each %s, and no gap of the last weeks was longer than %s",
-             span_words(of->rhythm.quiet_us, t[0]), span_words(of->usual_us, t[1]), span_words(of->longest_us, t[2]));
+             clock_span(of->rhythm.quiet_us, t[0]), clock_span(of->usual_us, t[1]), clock_span(of->longest_us, t[2]));
     snprintf(next, sizeof next, "is the endpoint enabled at the provider, and does it reach this machine? sluice status %s",
              s->name);
     return lookout_raise(w, ALARM_SILENT, s->name, "", cause, next, err) && lookout_catch_up_again(w, of, "silence", err);
@@ -91,7 +77,7 @@ static uint64_t near_end(const struct config *c, const struct source_config *s, 
 bool judge_secrets(struct lookout *w, const struct source_config *s, struct err *err)
 {
     struct held_id held;
-    char cause[400], next[200], at[CLOCK_TEXT_MAX], ago[CLOCK_TEXT_MAX], left[32];
+    char cause[400], next[200], at[CLOCK_TEXT_MAX], ago[CLOCK_TEXT_MAX], left[CLOCK_TEXT_MAX];
     bool ok = true;
     for (size_t i = 0; ok && server_secret(w->live->server, span_of(s->name), i, &held); i++) {
         uint64_t near = near_end(w->in->config, s, held.retire_us);
@@ -105,7 +91,7 @@ bool judge_secrets(struct lookout *w, const struct source_config *s, struct err 
         clock_ago(use.at_us, w->now_us, ago);
         snprintf(cause, sizeof cause,
                  "the old secret %s still verifies deliveries, the last %s; it ends in %s, at %s: then they are rejected",
-                 held.id, ago, span_words(held.retire_us - w->now_us, left), at);
+                 held.id, ago, clock_span(held.retire_us - w->now_us, left), at);
         snprintf(next, sizeof next, "let the provider sign with the new one, or retire it later; sluice secret list %s", s->name);
         ok = lookout_raise(w, ALARM_OLD_SECRET, s->name, held.id, cause, next, err);
     }
@@ -120,7 +106,7 @@ bool judge_unshipped(struct lookout *w, struct err *err)
     uint64_t most = c->alarms_unshipped_us > 3 * c->cut_age_us ? c->alarms_unshipped_us : 3 * c->cut_age_us;
     for (size_t i = 0; i < n; i++) {
         uint64_t oldest, since;
-        char cause[640], words[400] = "", age[32];
+        char cause[640], words[400] = "", age[CLOCK_TEXT_MAX];
         if (!sink_oldest(w->in, sinks[i], &oldest, err))
             return false;
         bool stands = lookout_stands(w, ALARM_UNSHIPPED, "", sinks[i]);
@@ -128,7 +114,7 @@ bool judge_unshipped(struct lookout *w, struct err *err)
             continue;
         bool why = sink_trouble(w->in, sinks[i], words, sizeof words, &since);
         snprintf(cause, sizeof cause, "the oldest entry that %s has not taken is %s old%s%s", sinks[i],
-                 span_words(w->now_us - oldest, age), why ? ": " : "", words);
+                 clock_span(w->now_us - oldest, age), why ? ": " : "", words);
         if (!lookout_raise(w, ALARM_UNSHIPPED, "", sinks[i], cause, "sluice status", err))
             return false;
     }

@@ -75,20 +75,6 @@ bool table_status_each(struct instance *in, const struct source_config *s,
 
 /* ---- for people ---- */
 
-static const char *span_words(uint64_t us, char out[32])
-{
-    uint64_t s = us / 1000000;
-    if (s < 120)
-        snprintf(out, 32, "%llu s", (unsigned long long)s);
-    else if (s < 7200)
-        snprintf(out, 32, "%llu min", (unsigned long long)(s / 60));
-    else if (s < 172800)
-        snprintf(out, 32, "%llu h", (unsigned long long)(s / 3600));
-    else
-        snprintf(out, 32, "%llu d", (unsigned long long)(s / 86400));
-    return out;
-}
-
 static uint64_t age(uint64_t then, uint64_t now)
 {
     return then && then < now ? now - then : 0;
@@ -103,56 +89,37 @@ void table_status_head(const struct command_io *io)
 void table_status_line(const struct command_io *io, const struct table_status *t, uint64_t staged_us, uint64_t now)
 {
     const struct table_pull *p = &t->pull;
-    char last[CLOCK_TEXT_MAX] = "-", mark[CLOCK_TEXT_MAX] = "-", due[32] = "-", lag[2][32], n[5][32];
+    char last[CLOCK_TEXT_MAX] = "-", mark[CLOCK_TEXT_MAX] = "-", due[CLOCK_TEXT_MAX + 4] = "-", lag[2][CLOCK_TEXT_MAX], n[5][32];
     uint64_t last_us = p->finished_us ? p->finished_us : p->started_us;
     if (t->pulls && last_us)
         clock_ago(last_us, now, last);
     if (p->watermark_us)
         clock_iso_s(p->watermark_us, mark);
     if (p->next_us)
-        snprintf(due, sizeof due, p->next_us > now ? "in %s" : "now", span_words(p->next_us - now, lag[0]));
+        snprintf(due, sizeof due, p->next_us > now ? "in %s" : "now", clock_span(p->next_us - now, lag[0]));
     const char *pull = !t->pulls ? "push only" : p->stuck ? "stuck" : p->interrupted ? "interrupted" : p->status;
     fprintf(io->out, "%-22s %-9s %-13s %-12s %12s %-20s %-10s %12s %10s %8s %8s %6s %7s\n", t->table->name,
             health_name(t->health), t->paused ? "paused" : *pull ? pull : "never", last, thousands(p->rows, n[0]), mark, due,
-            thousands(t->facts.rows, n[1]), thousands(t->rows_day, n[2]), span_words(age(staged_us, now), lag[0]),
-            span_words(age(t->merge_oldest_us, now), lag[1]), thousands(t->dead, n[3]), thousands(t->facts.counts.missed, n[4]));
+            thousands(t->facts.rows, n[1]), thousands(t->rows_day, n[2]), clock_span(age(staged_us, now), lag[0]),
+            clock_span(age(t->merge_oldest_us, now), lag[1]), thousands(t->dead, n[3]), thousands(t->facts.counts.missed, n[4]));
 }
 
 /* ---- for programs ---- */
-
-static void add_time(struct buf *b, const char *name, uint64_t us)
-{
-    char at[CLOCK_TEXT_MAX];
-    if (us)
-        clock_iso_us(us, at);
-    buf_addf(b, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
-}
-
-static void add_text(struct buf *b, const char *name, const char *text)
-{
-    buf_addf(b, ",\"%s\":", name);
-    json_write_string(b, span_of(text));
-}
-
-static void add_number(struct buf *b, const char *name, uint64_t n)
-{
-    buf_addf(b, ",\"%s\":%llu", name, (unsigned long long)n);
-}
 
 static void add_pull(struct buf *b, const struct table_pull *p)
 {
     buf_addf(b, ",\"pull\":{\"status\":\"%s\",\"stuck\":%s,\"interrupted\":%s", p->status[0] ? p->status : "never",
              p->stuck ? "true" : "false", p->interrupted ? "true" : "false");
-    add_time(b, "started_at", p->started_us);
-    add_time(b, "finished_at", p->finished_us);
-    add_time(b, "last_page_at", p->page_us);
-    add_number(b, "pages", p->pages);
-    add_number(b, "rows", p->rows);
-    add_time(b, "watermark", p->watermark_us);
-    add_time(b, "next_at", p->next_us);
-    add_text(b, "waiting", p->waiting);
-    add_text(b, "cause", p->cause);
-    add_text(b, "error", p->error);
+    json_add_time(b, "started_at", p->started_us);
+    json_add_time(b, "finished_at", p->finished_us);
+    json_add_time(b, "last_page_at", p->page_us);
+    json_add_count(b, "pages", p->pages);
+    json_add_count(b, "rows", p->rows);
+    json_add_time(b, "watermark", p->watermark_us);
+    json_add_time(b, "next_at", p->next_us);
+    json_add_text(b, "waiting", p->waiting);
+    json_add_text(b, "cause", p->cause);
+    json_add_text(b, "error", p->error);
     buf_addc(b, '}');
 }
 
@@ -164,11 +131,11 @@ void table_status_json(struct buf *b, const struct table_status *t, uint64_t sta
         add_pull(b, &t->pull);
     else
         buf_addz(b, ",\"pull\":null");
-    add_number(b, "rows", t->facts.rows);
-    add_number(b, "rows_24h", t->rows_day);
-    add_number(b, "staging_lag_seconds", age(staged_us, now) / 1000000);
-    add_number(b, "merge_lag_seconds", age(t->merge_oldest_us, now) / 1000000);
-    add_number(b, "dead", t->dead);
-    add_number(b, "missed", t->facts.counts.missed);
+    json_add_count(b, "rows", t->facts.rows);
+    json_add_count(b, "rows_24h", t->rows_day);
+    json_add_count(b, "staging_lag_seconds", age(staged_us, now) / 1000000);
+    json_add_count(b, "merge_lag_seconds", age(t->merge_oldest_us, now) / 1000000);
+    json_add_count(b, "dead", t->dead);
+    json_add_count(b, "missed", t->facts.counts.missed);
     buf_addc(b, '}');
 }

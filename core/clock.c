@@ -1,5 +1,6 @@
 #include "core/clock.h"
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 #define SECOND_US UINT64_C(1000000)
@@ -239,17 +240,24 @@ void clock_http(uint64_t us, char out[CLOCK_TEXT_MAX])
              month_names + (size_t)(c.month - 1) * 3, c.year, c.hour, c.minute, c.second);
 }
 
+const char *clock_span(uint64_t us, char out[CLOCK_TEXT_MAX])
+{
+    uint64_t s = us / SECOND_US;
+    if (s < 120)
+        snprintf(out, CLOCK_TEXT_MAX, "%llu s", (unsigned long long)s);
+    else if (s < 7200)
+        snprintf(out, CLOCK_TEXT_MAX, "%llu min", (unsigned long long)(s / 60));
+    else if (s < 172800)
+        snprintf(out, CLOCK_TEXT_MAX, "%llu h", (unsigned long long)(s / 3600));
+    else
+        snprintf(out, CLOCK_TEXT_MAX, "%llu d", (unsigned long long)(s / 86400));
+    return out;
+}
+
 void clock_ago(uint64_t us, uint64_t now_us, char out[CLOCK_TEXT_MAX])
 {
-    uint64_t s = now_us > us ? (now_us - us) / SECOND_US : 0;
-    if (s < 120)
-        snprintf(out, CLOCK_TEXT_MAX, "%llu s ago", (unsigned long long)s);
-    else if (s < 7200)
-        snprintf(out, CLOCK_TEXT_MAX, "%llu min ago", (unsigned long long)(s / 60));
-    else if (s < 172800)
-        snprintf(out, CLOCK_TEXT_MAX, "%llu h ago", (unsigned long long)(s / 3600));
-    else
-        snprintf(out, CLOCK_TEXT_MAX, "%llu d ago", (unsigned long long)(s / 86400));
+    char span[CLOCK_TEXT_MAX];
+    snprintf(out, CLOCK_TEXT_MAX, "%.35s ago", clock_span(now_us > us ? now_us - us : 0, span));
 }
 
 struct suffix {

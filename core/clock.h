@@ -19,6 +19,7 @@ void clock_iso_us(uint64_t us, char out[CLOCK_TEXT_MAX]);  /* 2024-05-01T10:11:1
 void clock_iso_s(uint64_t us, char out[CLOCK_TEXT_MAX]);   /* 2024-05-01T10:11:12Z */
 void clock_date(uint64_t us, char out[CLOCK_TEXT_MAX]);    /* 2024-05-01 */
 void clock_http(uint64_t us, char out[CLOCK_TEXT_MAX]);    /* Sun, 06 Nov 1994 08:49:37 GMT */
+const char *clock_span(uint64_t us, char out[CLOCK_TEXT_MAX]); /* "3 s", "12 min", "5 h", "2 d"; returns out */
 void clock_ago(uint64_t us, uint64_t now_us, char out[CLOCK_TEXT_MAX]); /* "3 s ago", "12 min ago", "2 d ago" */
 /* Durations and sizes as configuration spells them: 300ms 60s 5m 24h 7d (also us, min); 64MiB 20GiB
  * 512KiB 100 (bytes; also TiB, and kB MB GB by thousands). A space before the unit is allowed. */

@@ -74,5 +74,9 @@ bool json_eqz(struct json v, const char *z);                /* a string (decoded
 
 void json_write_string(struct buf *out, struct span text);  /* quotes and escapes; invalid UTF-8 -> U+FFFD */
 void json_write_key(struct buf *out, const char *key);      /* "key": */
+/* A further member of an object: ,"name":value */
+void json_add_count(struct buf *out, const char *name, uint64_t n);
+void json_add_text(struct buf *out, const char *name, const char *text);
+void json_add_time(struct buf *out, const char *name, uint64_t us); /* as clock_iso_us; 0: null */
 void json_minify(struct buf *out, struct span proven);      /* without insignificant white space; ends at tokens */
 bool utf8_valid(struct span s);

@@ -1,4 +1,5 @@
 /* Between JSON's spelling of text and text itself. */
+#include "core/clock.h"
 #include "core/json_loops.h"
 #include "core/json_scan.h"
 #include <errno.h>
@@ -195,6 +196,25 @@ void json_write_key(struct buf *out, const char *key)
 {
     json_write_string(out, span_of(key));
     buf_addc(out, ':');
+}
+
+void json_add_count(struct buf *out, const char *name, uint64_t n)
+{
+    buf_addf(out, ",\"%s\":%llu", name, (unsigned long long)n);
+}
+
+void json_add_text(struct buf *out, const char *name, const char *text)
+{
+    buf_addf(out, ",\"%s\":", name);
+    json_write_string(out, span_of(text));
+}
+
+void json_add_time(struct buf *out, const char *name, uint64_t us)
+{
+    char at[CLOCK_TEXT_MAX] = "";
+    if (us)
+        clock_iso_us(us, at);
+    buf_addf(out, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
 }
 
 void json_minify(struct buf *out, struct span proven)

@@ -74,22 +74,14 @@ bool controls_each(struct state *s, bool (*each)(void *ctx, struct span source, 
     return ok;
 }
 
-static void add_time(struct buf *out, const char *name, uint64_t us)
-{
-    char at[CLOCK_TEXT_MAX] = "";
-    if (us)
-        clock_iso_us(us, at);
-    buf_addf(out, ",\"%s\":%s%s%s", name, us ? "\"" : "", us ? at : "null", us ? "\"" : "");
-}
-
 void control_write(struct buf *out, const struct table_control *c)
 {
     buf_addf(out, "{\"paused\":%s,\"mode\":", c->paused ? "true" : "false");
     json_write_string(out, span_of(c->mode));
     buf_addz(out, ",\"incremental\":");
     json_write_string(out, span_of(c->field));
-    add_time(out, "cancelled_at", c->cancelled_us);
-    add_time(out, "pull_ordered_at", c->pull_us);
+    json_add_time(out, "cancelled_at", c->cancelled_us);
+    json_add_time(out, "pull_ordered_at", c->pull_us);
     buf_addf(out, ",\"clearing\":%s}", c->clear ? "true" : "false");
 }
 

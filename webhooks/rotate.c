@@ -122,6 +122,21 @@ static bool is_mounted(const struct turn *t)
     return false;
 }
 
+/* The next secret, or empty where the provider makes it, and our endpoints; none: the secret is not mounted here yet. */
+static bool prepare(struct turn *t, struct buf *next, struct found *f, struct err *err)
+{
+    if (!read_next(t, next, err))
+        return false;
+    if (next->n && t->rule->secret == SECRET_CHOSEN && !is_mounted(t)) {
+        buf_addz(t->wait, "until the new secret is mounted in this pod");
+        buf_wipe(next);
+        return true;
+    }
+    return managed_find(t->m, f, err) &&
+           (f->n || err_set(err, ERR_CONFIG, "%s has no endpoint of ours: sluice webhook register %s",
+                            t->m->source->manifest->title, t->m->source->name));
+}
+
 /* One endpoint; what the provider makes is stored while deliveries that nothing fits are told to come again. */
 static bool roll_one(struct turn *t, const struct endpoint *e, const struct names *wanted, struct span next, struct err *err)
 {
@@ -145,16 +160,9 @@ static enum rotate_end by_call(struct turn *t, struct err *err)
     struct found f = {0};
     struct names wanted;
     struct buf next;
-    bool ok = read_next(t, &next, err);
-    if (ok && next.n && t->rule->secret == SECRET_CHOSEN && !is_mounted(t)) {
-        buf_addz(t->wait, "until the new secret is mounted in this pod");
-        buf_wipe(&next);
-        return ROTATION_WAITS;
-    }
-    ok = ok && managed_find(t->m, &f, err);
+    bool ok = prepare(t, &next, &f, err);
     if (ok && !f.n)
-        ok = err_set(err, ERR_CONFIG, "%s has no endpoint of ours: sluice webhook register %s", t->m->source->manifest->title,
-                     t->m->source->name);
+        return ROTATION_WAITS;
     ok = ok && save(t, "moving", err);
     webhooks_wanted(t->m->source, &wanted);
     for (size_t i = 0; ok && i < (t->rule->per_type ? f.n : 1); i++)
@@ -227,16 +235,9 @@ static enum rotate_end by_second(struct turn *t, struct err *err)
 {
     struct found f = {0};
     struct buf next;
-    bool ok = read_next(t, &next, err);
-    if (ok && next.n && t->rule->secret == SECRET_CHOSEN && !is_mounted(t)) {
-        buf_addz(t->wait, "until the new secret is mounted in this pod");
-        buf_wipe(&next);
-        return ROTATION_WAITS;
-    }
-    ok = ok && managed_find(t->m, &f, err);
+    bool ok = prepare(t, &next, &f, err);
     if (ok && !f.n)
-        ok = err_set(err, ERR_CONFIG, "%s has no endpoint of ours: sluice webhook register %s", t->m->source->manifest->title,
-                     t->m->source->name);
+        return ROTATION_WAITS;
     const struct endpoint *old = ok ? f.ours[0] : NULL;
     for (size_t i = 0; ok && i < f.n; i++)
         if (strcmp(f.ours[i]->id, t->r.old_endpoint) == 0)

@@ -25,6 +25,8 @@ def config(name, base, extra=""):
     lines = ["listen: 127.0.0.1:{port}", "data_dir: ./data", "public_url: https://hooks.example", extra, "sources:", "  s:", "    manifest: %s" % name, "    base_url: %s" % base]
     if p.get("handshake") != "secret":
         lines.append("    secrets: [{file: ./secrets/signing}]")
+    if "tables" in p:
+        lines.append("    tables: [%s]" % p["tables"])
     lines.append("    config:")
     lines += ["      %s: %s" % (k, json.dumps(v)) for k, v in p["config"].items()]
     lines += ["      %s: {file: ./secrets/%s}" % (k, k) for k in p["secrets"]]
@@ -109,7 +111,7 @@ def the_usual_way(name):
         if p.get("singleton") or p.get("upsert"):
             m.endpoints.pop()
         err = run(m, s, "webhook", "delete", "s", "--yes", code=1)[1]
-        assert "events" in err and "--force" in err, err
+        assert p.get("tables", "events") in err and "--force" in err, err
         err = run(m, s, "webhook", "delete", "s", "--force", code=2)[1]
         assert "--yes" in err and URL in err, err
         run(m, s, "webhook", "delete", "s", "--force", "--yes")

@@ -125,6 +125,7 @@ P["github"] = dict(
     full=(422, {"message": "Validation Failed", "errors": [{"message": "The \"push\" event cannot have more than 20 hooks"}]}),
     forbidden={"message": "Resource not accessible by personal access token"}, scope="organization webhooks", way="call")
 P["shopify"] = dict(
+    tables="orders",  # it takes two calls a second, and each topic is a call
     config={"shop": "acme", "api_version": "2026-07"}, secrets={"access_token": "shpat_standin"}, auth=("X-Shopify-Access-Token", "shpat_standin"), ids=100, per_type=True, by_hand=True,
     list=("GET", "/webhooks.json"), create=("POST", "/webhooks.json"), update=("PUT", "/webhooks/(\\d+).json"), delete=("DELETE", "/webhooks/(\\d+).json"),
     parse=lambda b: {"url": b["webhook"]["address"], "types": [b["webhook"]["topic"]] if "topic" in b["webhook"] else None, "version": "2026-07"},
