@@ -194,6 +194,7 @@ void *book_loop(void *server)
         if (!server_flush_books(s, &err))
             log_limited(&limit, LOG_WARN, "the books could not be written; tried again in a second", "error=\"%s\"", err.msg);
         server_refresh_secrets(s);
+        hold_look(s);
         door_tidy(s);
         static struct log_limit deliveries_limit;
         if (!deliveries_write(s->deliveries, false, &err))

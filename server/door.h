@@ -84,6 +84,15 @@ struct awaiting {
     pthread_t thread;
 };
 
+/* Deliveries that no secret fits while one is expected. */
+struct held;
+struct holding {
+    pthread_mutex_t lock;
+    struct held *first;
+    size_t n, bytes; /* bytes: of all copies, also of those that were resumed and are not over */
+    bool over;       /* nobody is held any more */
+};
+
 /* Buffers that a request needs while it is judged; each worker has one. */
 struct workspace {
     struct verify_scratch *verify;
@@ -124,6 +133,7 @@ struct server {
     const char *confirm_via, *confirm_certificates;
     struct server_ack ack;
     struct awaiting awaiting;
+    struct holding holding;
     pthread_mutex_t stop_lock;
     pthread_cond_t stop_cond;
     bool stopping; /* guarded by stop_lock: ends the own threads */
@@ -154,6 +164,8 @@ struct request {
     struct http_message message; /* as http has it, with credentials blanked; borrowed as there */
     struct hash128 dedupe;
     uint64_t verified_us;
+    struct held *held; /* its copy, where it was held; until it is over */
+    bool judged;       /* it waits for the journal, or behind it */
     /* with ack: kafka: */
     struct request *await_before, *await_behind;
     uint64_t await_seq, await_until_us;
@@ -195,6 +207,15 @@ void request_stored(struct request *r);
 /* Keeps the request for `sluice verify --last-rejected`; blanks its credentials, so it is the last to look at them. whole: its
  * body is all there. scheme: that spoke for the verdict, or NULL. */
 void keep_rejected(struct request *r, enum outcome o, const char *scheme, uint64_t received_us, bool whole);
+
+/* ---- hold.c ---- */
+/* A delivery that no secret of that ring fits, while one is expected: true when it was held, and is judged again later. Its
+ * message points to a copy from then on. */
+bool hold_request(struct request *r, const struct keyring *judged_by);
+void hold_release(struct server *s);    /* a secret came, or none is expected any more: all go on */
+void hold_look(struct server *s);       /* those whose time is up go on */
+void hold_end(struct server *s);        /* all go on, and nobody is held any more */
+void hold_forget(struct request *r);    /* it is over */
 
 /* ---- await.c ---- */
 bool await_start(struct server *s, struct err *err);

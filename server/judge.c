@@ -297,8 +297,13 @@ static void judge(struct request *r, struct workspace *w)
         ring = keyring_of(source); /* its secret came in meanwhile */
         v = verify(r, ring, w, &found);
     }
-    if (v == VERDICT_BAD_SIGNATURE && r->verified_us < expects_until_us)
+    if (v == VERDICT_BAD_SIGNATURE && r->verified_us < expects_until_us) {
+        r->judged = false;
+        if (hold_request(r, ring))
+            return;
+        r->judged = true;
         v = VERDICT_CANNOT_JUDGE;
+    }
     if (v != VERDICT_OK) {
         keep_rejected(r, outcomes[v], found.scheme, r->verified_us, true);
         answer_outcome(r, outcomes[v]);
@@ -330,5 +335,6 @@ void judge_request(struct request *r)
 {
     struct workspace *w = workspace_of(r);
     buf_clear(&w->text);
+    r->judged = true;
     judge(r, w);
 }

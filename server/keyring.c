@@ -259,6 +259,7 @@ void keyring_refresh(struct server *s, struct door_source *d)
     pthread_mutex_lock(&s->deliver_lock);
     refresh_locked(s, d, &fresh);
     pthread_mutex_unlock(&s->deliver_lock);
+    hold_release(s);
     fresh_free(&fresh);
 }
 
@@ -293,6 +294,7 @@ bool server_secret_take(struct server *s, struct span source, struct span secret
     struct door_source *d = lock_source(s, source);
     bool ok = !d || change_ring_locked(s, d, secret, err);
     pthread_mutex_unlock(&s->deliver_lock);
+    hold_release(s);
     return ok;
 }
 
@@ -312,6 +314,7 @@ void server_secret_expect(struct server *s, struct span source, uint64_t until_u
     if (d)
         atomic_store(&d->expects_until_us, until_us);
     pthread_mutex_unlock(&s->deliver_lock);
+    hold_release(s);
 }
 
 /* ---- a secret arrives ---- */
@@ -391,6 +394,8 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
     struct door_source *now = door_find(door_now(s), span_of(d->config->name)); /* the door may be another one by now */
     enum delivery done = now && keyring_of(now) ? deliver(s, now, secret, verified, id, err) : DELIVERY_REFUSED;
     pthread_mutex_unlock(&s->deliver_lock);
+    if (done == DELIVERY_TAKEN)
+        hold_release(s);
     return done;
 }
 
@@ -440,5 +445,6 @@ bool server_secret_settle(struct server *s, struct span source, struct span told
     struct door_source *d = lock_source(s, source);
     bool ok = !d || settle_locked(s, d, told, err);
     pthread_mutex_unlock(&s->deliver_lock);
+    hold_release(s);
     return ok;
 }

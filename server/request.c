@@ -84,8 +84,12 @@ static void on_whole(void *ctx, struct http_exchange *x)
 
 static void on_resumed(void *ctx, struct http_exchange *x)
 {
+    struct request *r = x->state;
     (void)ctx;
-    request_stored(x->state);
+    if (r->judged)
+        request_stored(r);
+    else
+        judge_request(r); /* it was held */
 }
 
 static enum outcome outcome_of(unsigned status)
@@ -142,6 +146,7 @@ static void on_over(void *ctx, struct http_exchange *x)
         peers_leave(s->clients, &r->client);
     uint64_t latency_us = s->io->world->monotonic_us(s->io) - x->began_us;
     note(r, latency_us);
+    hold_forget(r);
     if (r->door)
         door_leave(r->door);
     if (r->answered)

@@ -176,6 +176,7 @@ bool server_start(const struct server_opts *o, struct server **ret, struct err *
     s->seen = seen_new();
     s->ack = o->ack ? *o->ack : (struct server_ack){0};
     pthread_mutex_init(&s->awaiting.lock, NULL);
+    pthread_mutex_init(&s->holding.lock, NULL);
     buf_init(&s->warnings, 1 << 16);
     pthread_mutex_init(&s->book_lock, NULL);
     pthread_mutex_init(&s->deliver_lock, NULL);
@@ -214,6 +215,7 @@ static void stop_workers(struct server *s)
     if (s->config->drain_us)
         s->io->world->sleep_us(s->io, s->config->drain_us);
     http_quiet(s->http);
+    hold_end(s);
     wait_for_exchanges(s, DRAIN_US);
     atomic_store(&s->closed, true);
     while (atomic_load(&s->pending))
@@ -273,6 +275,7 @@ void server_stop(struct server **server)
     buf_release(&s->warnings);
     pthread_mutex_destroy(&s->book_lock);
     pthread_mutex_destroy(&s->awaiting.lock);
+    pthread_mutex_destroy(&s->holding.lock);
     pthread_mutex_destroy(&s->deliver_lock);
     pthread_mutex_destroy(&s->door_lock);
     pthread_mutex_destroy(&s->stop_lock);

@@ -70,12 +70,9 @@ struct held_id {
 };
 bool server_secret(const struct server *s, struct span source, size_t i, struct held_id *ret);
 /* For a rotation. The files of the source's secrets are looked at now; the secret verifies from now on, also before its file is
- * seen
- * here; the one of that id, which is in no file any more, no longer does; until that time (0: no longer) a delivery that no
- * secret
- * fits is told 503, so that the sender tries again, since its secret may be on its way to us, and where the provider brings
- * secrets by
- * handshake an unsigned one is taken. Any thread. */
+ * seen here; the one of that id, which is in no file any more, no longer does; until that time (0: no longer) a delivery that no
+ * secret fits is held for a moment, then told 503, so that the sender tries again, since its secret may be on its way to us, and
+ * where the provider brings secrets by handshake an unsigned one is taken. Any thread. */
 void server_secrets_look(struct server *s, struct span source);
 bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err);
 bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err);
