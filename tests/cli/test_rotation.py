@@ -8,14 +8,16 @@ import http.client
 import json
 import os
 import random
+import signal
 import stat
 import sys
 import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from sluice import Sluice, main  # noqa: E402
+from sluice import Sluice, free_port, main  # noqa: E402
 import manage  # noqa: E402
 import test_webhook as webhook  # noqa: E402
 
@@ -220,6 +222,39 @@ def by_a_person():
         rotated(s, None, load, old, new, said[:2])
 
 
+def by_a_replaced_file():
+    """Somebody else replaces the file; it is noticed by itself, by SIGHUP, by the admin API. The old one is still in flight."""
+    old, new = "8f742231b10e8888abcd99yyyzzz85a5", "1a2b3c4d5e6f778899aabbccddeeff00"
+    for way in ("itself", "SIGHUP", "api"):
+        admin = free_port()
+        text = ("listen: 127.0.0.1:{port}\nadmin: {listen: 127.0.0.1:%d, token_file: ./secrets/admin}\ndata_dir: ./data\nsources:\n  s:\n"
+                "    manifest: slack\n    secrets: [{file: ./secrets/signing}]\n    config: {token: {file: ./secrets/token}}\n" % admin)
+        with Sluice(text, {"secrets/token": "xoxb-1", "secrets/admin": "an-admin-token", "secrets/signing": old}) as s:
+            s.start()
+            now = [[old]]
+            with Load(s.port, slack, lambda: list(now[0])) as load:
+                load.settle()
+                s.write("secrets/next", new)
+                os.rename(s.path("secrets", "next"), s.path("secrets", "signing"))
+                began = time.monotonic()
+                if way == "SIGHUP":
+                    s.server.send_signal(signal.SIGHUP)
+                if way == "api":
+                    request = urllib.request.Request("http://127.0.0.1:%d/api/v1/secrets/refresh" % admin, method="POST",
+                                                     headers={"Authorization": "Bearer an-admin-token"})
+                    assert urllib.request.urlopen(request, timeout=10).status == 200
+                while ("the configuration was reloaded" if way == "SIGHUP" else "replaced secrets are in use") not in s.logged():
+                    assert way != "api" and time.monotonic() - began < 10, way
+                    time.sleep(0.005)
+                now[0] = [old, new]
+                load.settle()
+                now[0] = [new]
+                load.settle()
+            load.judge()
+            assert load.again == 0 and load.used == {old, new}
+            assert s.stop() == 0
+
+
 def held_for_a_moment_only():
     """Nobody is held for longer than three seconds, nor beside too many others, nor over the server's end."""
     old, new = "8f742231b10e8888abcd99yyyzzz85a5", "1a2b3c4d5e6f778899aabbccddeeff00"
@@ -359,7 +394,7 @@ def a_state_that_was_lost():
         assert webhook.stored(s) == m.endpoints[0].secret == new and secret_files(s) == ["signing"]
 
 
-TESTS = [by_a_call_with_a_chosen_secret, by_an_update, by_a_call_that_makes_the_secret, by_a_second_endpoint, by_a_second_endpoint_with_a_chosen_secret, by_a_person, held_for_a_moment_only,
+TESTS = [by_a_call_with_a_chosen_secret, by_an_update, by_a_call_that_makes_the_secret, by_a_second_endpoint, by_a_second_endpoint_with_a_chosen_secret, by_a_person, by_a_replaced_file, held_for_a_moment_only,
          what_was_stopped_goes_on, an_answer_that_is_lost, the_grace_ends_it, a_state_that_was_lost, without_a_server]
 if __name__ == "__main__":
     sys.exit(main(TESTS, "rotation"))
