@@ -53,6 +53,9 @@ CASES = {
     "SluiceConfigRefused": ([("sluice_config_reload_ok{instance='a'}", "0x40", "1x40")], 20),
     "SluiceVersionsMixed": ([("sluice_build_info{instance='a',version='0.1.0'}", "1x100", "1x100"),
                              ("sluice_build_info{instance='b',version='0.2.0'}", "1x100", "_x100")], 80),
+    "SluiceAlarm": ([("sluice_alarm{instance='a',kind='silent',source='s',subject=''}", "0x9 1x40", "1 1 0x40")], 20),
+    "SluiceAlarmsNotTold": ([("sluice_alarm_posts_waiting{instance='a'}", "1x40", "0 1 1 0x40")], 20),
+    "SluiceAlarmsGivenUp": ([("sluice_alarm_posts_total{instance='a',result='given_up'}", "0x9 1x40", "1x49")], 20),
     "SluiceMetricsIncomplete": ([("sluice_metrics_complete{instance='a'}", "0x40", "1x40")], 20),
 }
 
@@ -131,6 +134,7 @@ staging:
   objects: {url: "file://./data/staging", cut_age: 100ms}
   kafka: {brokers: "127.0.0.1:1", topic: rows}
 merge: {target: "sqlite:./data/tables.db", every: 100ms}
+alarms: {unshipped: 1s, post: {file: ./secrets/receiver}, secret: {file: ./secrets/demo}}
 """
 SCRAPES = """
 global: {scrape_interval: 1s, evaluation_interval: 1s}
@@ -210,7 +214,8 @@ def every_expression_over_a_real_scrape():
     api.advance(len(past.changes))
     admin = free_port()
     config = CONFIG.replace("@admin@", str(admin)).replace("@base@", api.base)
-    with Sluice(config, {"secrets/demo": deliver.SECRET, "secrets/key": provider.TOKEN, "secrets/admin": TOKEN}) as s:
+    with Sluice(config, {"secrets/demo": deliver.SECRET, "secrets/key": provider.TOKEN, "secrets/admin": TOKEN,
+                         "secrets/receiver": "http://127.0.0.1:9/alarms"}) as s:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "5", "-subj", "/CN=localhost", "-keyout",
                         s.path("key.pem"), "-out", s.path("cert.pem")], check=True, capture_output=True)
         os.chmod(s.path("key.pem"), 0o600)
@@ -222,6 +227,8 @@ def every_expression_over_a_real_scrape():
                 assert post(s, "evt_%d" % i) == 200 and post(s, "evt_f%d" % i, key=b"another's") == 401
                 time.sleep(0.15)
             p.wait("sluice_last_pull_success_seconds")
+            p.wait('sluice_alarm{kind="unshipped"} == 1')
+            p.wait("sluice_alarm_posts_waiting > 0")
             p.wait('increase(sluice_requests_total{outcome="bad_signature"}[1m]) > 0')
             scrape = urllib.request.Request("http://127.0.0.1:%d/metrics" % admin, headers={"Authorization": "Bearer " + TOKEN})
             text = urllib.request.urlopen(scrape, timeout=10).read().decode()
