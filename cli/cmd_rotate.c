@@ -98,13 +98,6 @@ static bool pause_for_a_moment(const struct managed_command *c)
     return !(c->io->stop && *c->io->stop);
 }
 
-static bool is_moved(struct managed_command *c)
-{
-    struct rotation_record r = {0};
-    struct err ignored;
-    return state_rotation_get(c->m.state, span_of(c->m.source->name), &r, &ignored) && strcmp(r.phase, "moved") == 0;
-}
-
 static int rotate(struct managed_command *c, const struct rotate_opts *o, bool wait)
 {
     struct err err = {0};
@@ -122,7 +115,7 @@ static int rotate(struct managed_command *c, const struct rotate_opts *o, bool w
             code = needs_person(c);
         else if (!why.n)
             continue; /* the next step at once */
-        else if (!wait && is_moved(c))
+        else if (!wait)
             code = EXIT_RESUMABLE;
         if (code < 0 && strcmp(said, buf_z(&why)) != 0) {
             snprintf(said, sizeof said, "%s", buf_z(&why));

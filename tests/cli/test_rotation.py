@@ -332,6 +332,25 @@ def what_was_stopped_goes_on():
         rotated(s, m, load, old, m.endpoints[0].secret, said)
 
 
+def no_wait_ends_at_the_first_wait():
+    """Nothing is delivered: the second endpoint stays beside the first, and the same command goes on another day."""
+    with manage.Manage("stripe") as m, webhook.instance("stripe", m.base) as s:
+        s.start()
+        webhook.run(m, s, "webhook", "register", "s")
+        old = m.endpoints[0].secret
+        began = time.monotonic()
+        _, err = webhook.run(m, s, "secret", "rotate", "s", "--no-wait", code=3)
+        assert time.monotonic() - began < 20 and "for the first delivery of the second endpoint" in err, err
+        assert len(m.endpoints) == 2 and secret_files(s) == ["signing", "signing.next"]
+        connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=20)
+        load = Load(s.port, stripe, None)
+        for n, secret in enumerate((old, m.endpoints[1].secret)):
+            assert load.post(connection, event(n), stripe(secret, event(n), n)) == 200
+        connection.close()
+        webhook.run(m, s, "secret", "rotate", "s", "--unused", "1s")
+        assert len(m.endpoints) == 1 and webhook.stored(s) == m.endpoints[0].secret != old
+
+
 def an_answer_that_is_lost():
     """Killed when the second endpoint was made and its secret not stored: it is found and replaced, and nothing is lost."""
     with manage.Manage("stripe") as m, webhook.instance("stripe", m.base) as s:
@@ -395,6 +414,6 @@ def a_state_that_was_lost():
 
 
 TESTS = [by_a_call_with_a_chosen_secret, by_an_update, by_a_call_that_makes_the_secret, by_a_second_endpoint, by_a_second_endpoint_with_a_chosen_secret, by_a_person, by_a_replaced_file, held_for_a_moment_only,
-         what_was_stopped_goes_on, an_answer_that_is_lost, the_grace_ends_it, a_state_that_was_lost, without_a_server]
+         what_was_stopped_goes_on, no_wait_ends_at_the_first_wait, an_answer_that_is_lost, the_grace_ends_it, a_state_that_was_lost, without_a_server]
 if __name__ == "__main__":
     sys.exit(main(TESTS, "rotation"))
