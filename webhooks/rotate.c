@@ -273,7 +273,7 @@ static void say_used(struct turn *t, const char *what)
         clock_iso_s(new_us, a);
     if (old_us)
         clock_iso_s(old_us, b);
-    buf_addf(t->wait, "%s; the new secret was used %s, the old one %s", what, a, b);
+    buf_addf(t->wait, "%s (last used: the new secret %s, the old one %s)", what, a, b);
 }
 
 /* The second endpoint delivers: the first one goes. */
