@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from sluice import ROOT, Sluice, main  # noqa: E402
@@ -19,10 +20,17 @@ except ImportError:
 
 FOLDER = os.path.join(ROOT, "deploy", "kubernetes")
 OVERLAYS = ("single", "kafka-s3")
+MANAGED = "single-managed-secrets"  # the overlay single with the component
 built = {}
 
 
 def documents(overlay):
+    if overlay == MANAGED and overlay not in built:
+        with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "build")) as folder:
+            base = os.path.relpath(FOLDER, folder)
+            with open(os.path.join(folder, "kustomization.yaml"), "w") as f:
+                f.write("resources: [%s/overlays/single]\ncomponents: [%s/components/managed-secrets]\nnamespace: sluice\n" % (base, base))
+            built[overlay] = [d for d in yaml.safe_load_all(kube.kustomize(folder)) if d]
     if overlay not in built:
         text = kube.kustomize(os.path.join(FOLDER, "overlays", overlay))
         built[overlay] = [d for d in yaml.safe_load_all(text) if d]
@@ -57,7 +65,7 @@ def size(text):
 
 def the_schemas_take_all():
     known = kube.schemas()
-    for overlay in OVERLAYS:
+    for overlay in OVERLAYS + (MANAGED,):
         docs = documents(overlay)
         assert len(docs) >= 9, [d["kind"] for d in docs]
         for d in docs:
@@ -89,7 +97,7 @@ def a_server_takes_all():
         status, words = api.create(known[2])
         assert status == 201, words
         api.wait_for_kind("monitoring.coreos.com/v1", "PodMonitor")
-        for overlay in OVERLAYS:
+        for overlay in (MANAGED,) + OVERLAYS:
             docs, namespace = documents(overlay), "sluice-" + overlay
             status, words = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {
                 "name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
@@ -130,6 +138,21 @@ def pods_may_do_nothing():
                 if "secret" in v:
                     assert v["secret"]["defaultMode"] == 0o440, v
             assert not [m for c in spec["containers"] for m in c["volumeMounts"] if "subPath" in m], "a subPath is never swapped"
+
+
+def an_account_may_change_its_one_secret():
+    """With the component, and without it nothing at all."""
+    docs, plain = documents(MANAGED), documents("single")
+    assert not [d for d in plain if d["kind"] in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")]
+    spec = find(docs, "StatefulSet", "sluice")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is True
+    mounted = [v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v]
+    assert find(docs, "Role", "sluice-secrets")["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": mounted, "verbs": ["get", "patch"]}]
+    bound = find(docs, "RoleBinding", "sluice-secrets")
+    assert bound["roleRef"]["name"] == "sluice-secrets" and bound["subjects"] == [
+        {"kind": "ServiceAccount", "name": spec["serviceAccountName"], "namespace": "sluice"}], bound
+    ports = [p["port"] for e in find(docs, "NetworkPolicy", "sluice")["spec"]["egress"] for p in e["ports"]]
+    assert 6443 in ports and 6443 not in [p["port"] for e in find(plain, "NetworkPolicy", "sluice")["spec"]["egress"] for p in e["ports"]]
 
 
 def times_and_sizes_agree():
@@ -198,7 +221,7 @@ def nothing_is_forgotten():
     assert there <= used, there - used
 
 
-TESTS = [the_schemas_take_all, a_server_takes_all, pods_may_do_nothing, times_and_sizes_agree, configurations_are_good,
+TESTS = [the_schemas_take_all, a_server_takes_all, pods_may_do_nothing, an_account_may_change_its_one_secret, times_and_sizes_agree, configurations_are_good,
          only_one_does_the_pulls_and_the_merge, nothing_is_forgotten]
 
 
