@@ -39,9 +39,9 @@ static void hook_expect(void *ctx, uint64_t until_us)
     server_secret_expect(server_of(ctx), name_of(ctx), until_us);
 }
 
-static bool hook_settle(void *ctx, struct span told, struct err *err)
+static bool hook_settle(void *ctx, const struct settlement *by, struct err *err)
 {
-    return server_secret_settle(server_of(ctx), name_of(ctx), told, err);
+    return server_secret_settle(server_of(ctx), name_of(ctx), by, err);
 }
 
 static bool hook_used(void *ctx, const char *id, uint64_t *ret_last_used_us)

@@ -169,6 +169,12 @@ bool secret_next(const struct secret_ref *ref, struct buf *path);
  * folder is not there. Owns: the list and its texts are malloc'ed; release with secrets_delivered_free. */
 bool secrets_delivered(const char *data_dir, const char *source, char ***ret, size_t *ret_n, struct err *err);
 void secrets_delivered_free(char ***paths, size_t n);
+/* How a call ended that made a provider bring a secret by handshake (server_secret_settle). */
+struct settlement {
+    bool made;        /* there is an endpoint */
+    struct span told; /* the secret, as the call's answer has it; empty: it does not */
+    bool alone;       /* there was none of ours before */
+};
 bool secret_is_open(const struct secret_ref *ref); /* a file that group or others may read or write */
 /* The id by which a secret is shown: first 6 hex digits of SHA-256 over "sluice secret " + the secret. */
 #define SECRET_ID_MAX 8

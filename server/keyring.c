@@ -8,6 +8,7 @@
 #include "core/codec.h"
 #include "core/log.h"
 #include "core/mem.h"
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -401,49 +402,70 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
 
 /* ---- our call was answered ---- */
 
-/* Its file goes, too. */
-static bool forget_locked(struct server *s, struct door_source *d, const char *id, struct err *err)
+static bool is_unproven(const struct door_source *d, const char *id)
 {
-    char **paths = NULL;
-    size_t n = 0;
-    bool ok = secrets_delivered(s->data_dir, d->config->name, &paths, &n, err);
-    for (size_t i = 0; ok && i < n; i++) {
-        const char *at = strrchr(paths[i], '-');
-        if (at && strcmp(at + 1, id) == 0)
-            ok = s->io->dir->unlink(s->io, paths[i]) == 0 || err_set(err, ERR_CONFIG, "cannot remove %s", paths[i]);
-    }
-    secrets_delivered_free(&paths, n);
-    retire_locked(d, id);
-    log_warn("a handshake's secret is not the provider's: it verifies no more", "source=%s secret=%s", d->config->name, id);
-    return ok;
+    for (size_t i = 0; i < d->n_unproven; i++)
+        if (strcmp(d->unproven[i], id) == 0)
+            return true;
+    return false;
 }
 
-static bool settle_locked(struct server *s, struct door_source *d, struct span told, struct err *err)
+static bool forget_locked(struct server *s, struct door_source *d, const char *path, const char *id, struct err *err)
+{
+    int rc = s->io->dir->unlink(s->io, path);
+    if (rc != 0)
+        return errno = -rc, err_sys(err, ERR_CONFIG, "cannot remove %s", path);
+    retire_locked(d, id);
+    log_warn("a handshake's secret is not the provider's: it verifies no more", "source=%s secret=%s", d->config->name, id);
+    return true;
+}
+
+/* Of those that came unsigned while they were expected (all: of those that ever came) only `kept` stays; "": none. */
+static bool forget_others_locked(struct server *s, struct door_source *d, const char *kept, bool all, struct err *err)
+{
+    char **paths = NULL;
+    size_t n = 0, gone = 0;
+    struct buf folder;
+    buf_init(&folder, 65536);
+    buf_addf(&folder, "%s/secrets/%s", s->data_dir, d->config->name);
+    bool ok = secrets_delivered(s->data_dir, d->config->name, &paths, &n, err);
+    for (size_t i = 0; ok && i < n; i++) {
+        const char *dash = strrchr(paths[i], '-'), *id = dash ? dash + 1 : "";
+        if (strcmp(id, kept) == 0 || !(all || is_unproven(d, id)))
+            continue;
+        ok = forget_locked(s, d, paths[i], id, err);
+        gone += ok;
+    }
+    int rc = ok && gone ? s->io->dir->sync(s->io, buf_z(&folder)) : 0;
+    if (rc != 0)
+        errno = -rc, ok = err_sys(err, ERR_CONFIG, "cannot sync %s", buf_z(&folder));
+    buf_release(&folder);
+    secrets_delivered_free(&paths, n);
+    return ok && (!gone || change_ring_locked(s, d, (struct span){NULL, 0}, err));
+}
+
+static bool settle_locked(struct server *s, struct door_source *d, const struct settlement *by, struct err *err)
 {
     char id[SECRET_ID_MAX] = "";
-    bool ok = true;
     size_t n = d->n_unproven;
-    if (told.n)
-        secret_id(told, id);
+    if (by->told.n)
+        secret_id(by->told, id);
+    bool doubtful = by->made && !by->told.n && n > 1, known = by->made && !by->told.n && n < 2;
+    bool ok = known || forget_others_locked(s, d, id, by->alone && by->told.n, err);
     d->n_unproven = 0;
-    if (!told.n && n < 2)
-        return true;
-    for (size_t i = 0; i < n; i++)
-        ok = (told.n && strcmp(d->unproven[i], id) == 0) || forget_locked(s, d, d->unproven[i], err) ? ok : false;
-    ok = ok && change_ring_locked(s, d, (struct span){NULL, 0}, err);
-    if (ok && !told.n)
+    if (ok && doubtful)
         return err_set(err, ERR_INPUT, "%zu handshakes brought secrets and the provider tells none: none was taken", n);
-    if (!ok || !keyring_of(d))
+    if (!ok || !by->told.n || !keyring_of(d))
         return ok;
-    enum delivery done = deliver(s, d, told, true, id, err);
+    enum delivery done = deliver(s, d, by->told, true, id, err);
     return done == DELIVERY_TAKEN || done == DELIVERY_KNOWN || (done == DELIVERY_FAILED ? false :
         err_set(err, ERR_INPUT, "no scheme of the manifest can use the secret that the provider told"));
 }
 
-bool server_secret_settle(struct server *s, struct span source, struct span told, struct err *err)
+bool server_secret_settle(struct server *s, struct span source, const struct settlement *by, struct err *err)
 {
     struct door_source *d = lock_source(s, source);
-    bool ok = !d || settle_locked(s, d, told, err);
+    bool ok = !d || settle_locked(s, d, by, err);
     pthread_mutex_unlock(&s->deliver_lock);
     hold_release(s);
     return ok;

@@ -77,9 +77,10 @@ void server_secrets_look(struct server *s, struct span source);
 bool server_secret_take(struct server *s, struct span source, struct span secret, struct err *err);
 bool server_secret_drop(struct server *s, struct span source, const char *id, struct err *err);
 void server_secret_expect(struct server *s, struct span source, uint64_t until_us);
-/* The call that made the provider shake hands was answered, and tells the endpoint's secret (empty: it does not): of those that
- * came unsigned meanwhile this one goes on verifying, the others do not; where it is not told, there must be at most one. */
-bool server_secret_settle(struct server *s, struct span source, struct span told, struct err *err);
+/* The call that makes the provider shake hands is over. Of what came unsigned meanwhile none goes on verifying where no
+ * endpoint was made; else only the one that the provider tells; where it tells none, the one that came, and none of several.
+ * alone: what was brought before goes, too: there was no endpoint that signs with it. */
+bool server_secret_settle(struct server *s, struct span source, const struct settlement *by, struct err *err);
 /* Other sources, while requests come in. First everything is made that can fail; until server_change, which makes the change or
  * drops it, no secret is taken. A request goes on with the sources that it began with. By one thread at a time. */
 struct door_change;

@@ -149,9 +149,11 @@ static bool prepare_secret(struct job *j, struct err *err)
 static bool take_told(struct job *j, const char *id, struct buf *told, struct err *err)
 {
     struct managed *m = j->m;
-    if (j->rule->secret == SECRET_HANDSHAKE && m->door.settle)
-        return m->door.settle(m->door.ctx, buf_span(told), err) ||
-               err_prefix(err, "the endpoint %s is there, but not its secret (delete it, and register again)", id);
+    if (j->rule->secret == SECRET_HANDSHAKE && m->door.settle) {
+        const struct settlement by = {.made = true, .told = buf_span(told), .alone = j->found.n == 0};
+        return m->door.settle(m->door.ctx, &by, err) ||
+               err_prefix(err, "the endpoint %s is there, but not its secret (register again)", id);
+    }
     if (j->rule->secret != SECRET_TOLD)
         return true;
     if (!told->n && !webhooks_reveal(m->api, id, told, err))
@@ -198,6 +200,8 @@ static bool create(struct job *j, const struct names *types, struct err *err)
         ok = take_told(j, buf_z(&id), &told, err) &&
              record(j, buf_z(&id), j->rule->per_type && types->n ? types->list[0] : "", err) &&
              webhooks_confirm(m->api, buf_z(&id), err);
+    } else if (j->rule->secret == SECRET_HANDSHAKE && m->door.settle) {
+        (void)m->door.settle(m->door.ctx, &(struct settlement){.made = false}, NULL);
     }
     if (told_way && m->door.expect)
         m->door.expect(m->door.ctx, 0);
@@ -257,12 +261,25 @@ static bool update(struct job *j, const struct endpoint *e, const struct names *
     return ok && record(j, e->id, j->rule->per_type && types->n ? types->list[0] : "", err);
 }
 
+/* A secret that a handshake brought, or one that the configuration names. */
+static bool has_delivered(const struct managed *m)
+{
+    char **paths = NULL;
+    size_t n = 0;
+    struct err ignored;
+    bool ok = secrets_delivered(m->config->data_dir, m->source->name, &paths, &n, &ignored);
+    secrets_delivered_free(&paths, ok ? n : 0);
+    return !ok || n || m->source->n_secrets;
+}
+
 /* Pinned to another version, or its secret is not known and will not be told: a new one takes its place. */
 static const char *must_be_replaced(struct job *j, const struct endpoint *e, struct err *err, bool *ok)
 {
     struct buf told;
     if (j->rule->read.version.text && j->version.n && e->version[0] && strcmp(e->version, buf_z(&j->version)) != 0)
         return "it was pinned to another version of the API";
+    if (j->rule->secret == SECRET_HANDSHAKE && !has_delivered(j->m))
+        return "its secret is not here, and comes only with a new one";
     if (j->rule->secret != SECRET_TOLD || j->secret.n)
         return NULL;
     if (!j->rule->reveal.method)
@@ -286,6 +303,8 @@ static bool register_one(struct job *j, struct err *err)
     const char *why = must_be_replaced(j, e, err, &ok);
     if (!ok)
         return false;
+    if (why && j->rule->secret == SECRET_HANDSHAKE) /* nothing that it sends is believed: a moment without it loses nothing */
+        return remove_one(j, e, why, err) && create(j, &j->wanted, err);
     if (why)
         return create(j, &j->wanted, err) && remove_one(j, e, why, err);
     return update(j, e, &j->wanted, err);

@@ -21,7 +21,7 @@ struct door_hooks {
     bool (*take)(void *ctx, struct span secret, struct err *err);       /* verifies from now on */
     bool (*drop)(void *ctx, const char *id, struct err *err);           /* verifies no more */
     void (*expect)(void *ctx, uint64_t until_us);                       /* what no secret fits is told 503 until then */
-    bool (*settle)(void *ctx, struct span told, struct err *err);       /* of the secrets that handshakes brought only this one */
+    bool (*settle)(void *ctx, const struct settlement *by, struct err *err); /* which of those that handshakes brought */
     bool (*used)(void *ctx, const char *id, uint64_t *ret_last_used_us); /* false: it is not held */
 };
 struct managed {

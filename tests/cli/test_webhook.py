@@ -247,12 +247,17 @@ def a_handshake_that_somebody_else_sends():
         except urllib.error.HTTPError as e:
             return e.code
 
+    def planted_before(m, s):
+        assert shake(m, s) == 200  # while there is none the first one is believed, as config check warns
+        return answer(s, planted) == 200
+
     for told in (True, False):
         with manage.Manage("asana") as m, instance("asana", m.base) as s:
             m.p = dict(m.p) if told else dict(m.p, made=lambda e, record: record)
             m.door = "http://127.0.0.1:%d/in/s" % s.port
             m.before_answer = lambda verb, e: shake(m, s)
             s.start()
+            assert not told or planted_before(m, s)
             out, err = run(m, s, "webhook", "register", "s", code=0 if told else 1)
             assert told or "2 handshakes brought secrets" in err, err
             assert answer(s, planted) in (401, 503)
@@ -261,6 +266,31 @@ def a_handshake_that_somebody_else_sends():
             s.start()  # nor after a restart
             assert answer(s, planted) in (401, 503)
             assert answer(s, m.endpoints[0].secret) == (200 if told else 503)
+            if not told:  # the same command mends it
+                m.before_answer = None
+                out, err = run(m, s, "webhook", "register", "s")
+                assert len(m.endpoints) == 1 and "comes only with a new one" in out, out
+                assert answer(s, m.endpoints[0].secret) == 200 and answer(s, planted) == 401
+    # so many that the provider's own has no room: the call fails, and none of them is left
+    with manage.Manage("asana") as m, instance("asana", m.base, "") as s:
+        m.door = "http://127.0.0.1:%d/in/s" % s.port
+        s.start()
+        before = m.shake
+
+        def crowd(e):
+            for i in range(8):
+                key = "somebody-elses-secret-%010d" % i
+                try:
+                    urllib.request.urlopen(urllib.request.Request(m.door, data=b"{}", headers={"X-Hook-Secret": key}, method="POST"), timeout=5)
+                except urllib.error.HTTPError as refused:
+                    assert i >= 4 and refused.code in (401, 403), (i, refused.code)
+            return before(e)
+        m.shake = crowd
+        run(m, s, "webhook", "register", "s", code=1)
+        assert not m.endpoints and [answer(s, "somebody-elses-secret-%010d" % i) for i in range(8)] == [503] * 8
+        m.shake = before
+        run(m, s, "webhook", "register", "s")
+        assert answer(s, m.endpoints[0].secret) == 200
 
 
 def what_changes_at_the_provider_is_noticed():
