@@ -208,6 +208,18 @@ static bool look(struct lookout *w, struct instance *in, struct err *err)
     return ok && lookout_post(w, err);
 }
 
+/* The instance borrows the connection that is kept; after a failure it closes it, and the next look opens another. */
+static bool look_with_kept(struct lookout *w, struct instance *in, struct err *err)
+{
+    in->state = w->kept;
+    in->state_open = w->keeps;
+    bool ok = look(w, in, err);
+    w->keeps = ok && in->state_open;
+    w->kept = in->state;
+    in->state_open = in->state_open && !w->keeps;
+    return ok;
+}
+
 static void *run(void *arg)
 {
     static struct log_limit limit;
@@ -218,14 +230,17 @@ static void *run(void *arg)
         struct err err = {0};
         last = w->stop;
         w->slow_us = last ? 0 : w->slow_us; /* what is known goes to state.db */
-        bool ok = instance_open(&in, NULL, w->io, w->live, false, &err);
-        if (!ok || !look(w, &in, &err))
+        bool open = instance_open(&in, NULL, w->io, w->live, false, &err), ok = open && look_with_kept(w, &in, &err);
+        if (!ok)
             log_limited(&limit, LOG_WARN, "alarms could not be looked after; tried again", "error=\"%s\"", err.msg);
-        if (ok)
+        if (open)
             instance_close(&in);
         for (uint64_t t = 0; t < LOOK_US && !w->stop; t += STOP_LOOK_US)
             w->io->world->sleep_us(w->io, STOP_LOOK_US);
     }
+    if (w->keeps)
+        state_close(&w->kept);
+    w->keeps = false;
     return NULL;
 }
 

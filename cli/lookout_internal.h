@@ -46,6 +46,8 @@ struct lookout {
     /* of the look that runs */
     struct instance *in;
     struct state *state;
+    struct state kept; /* between looks: to open it each second would write its log each second */
+    bool keeps;
     uint64_t now_us;
     bool slow;
 };

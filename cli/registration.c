@@ -28,6 +28,19 @@ static void check(struct registration_watch *w, struct instance *in, const struc
     managed_close(&m);
 }
 
+static bool is_managed(const struct source_config *s)
+{
+    return !s->webhook_off && s->manifest->webhook.managed;
+}
+
+static bool has_managed(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_sources; i++)
+        if (is_managed(&c->sources[i]))
+            return true;
+    return false;
+}
+
 /* *ret_every_us: as the configuration of now has it. */
 static void check_all(struct registration_watch *w, bool ask, uint64_t *ret_every_us)
 {
@@ -38,11 +51,12 @@ static void check_all(struct registration_watch *w, bool ask, uint64_t *ret_ever
     if (!instance_open(&in, NULL, w->io, w->live, false, &err))
         return;
     *ret_every_us = in.config->alarms_check_us;
+    ask = ask && has_managed(in.config);
     if (ask && !instance_state(&in, &state, &err))
         log_limited(&limit, LOG_WARN, "registrations could not be checked; tried again", "error=\"%s\"", err.msg);
     else if (ask)
         for (size_t i = 0; i < in.config->n_sources && !atomic_load(&w->stop); i++)
-            if (!in.config->sources[i].webhook_off && in.config->sources[i].manifest->webhook.managed)
+            if (is_managed(&in.config->sources[i]))
                 check(w, &in, &in.config->sources[i], state);
     instance_close(&in);
 }

@@ -29,7 +29,7 @@
 
 #define RETIRED_MAX 8 /* secrets of a source that have no grace any more, the newest first */
 #define UNPROVEN_MAX 4 /* secrets that unsigned handshakes bring while a call for a webhook waits */
-#define SOURCES_LATER 1024 /* further names of sources, while it runs */
+#define SOURCES_LATER 128 /* further names of sources, while it runs */
 
 struct door_source {
     const struct source_config *config;
