@@ -37,16 +37,8 @@ static bool fail(struct db *db, int code, const char *sql, struct err *err)
                    db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code), sql);
 }
 
-/* Without it each connection takes 20 pages at once, which most of a server's never need. Before SQLite's first call. */
-static void configure(void)
-{
-    sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
-}
-
 static bool open_at(struct db *db, const char *path, int flags, struct err *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, configure);
     int code = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
         int sys = db->handle ? sqlite3_system_errno(db->handle) : 0;
@@ -92,6 +84,18 @@ static bool set_wal_in_turn(struct db *db, struct err *err)
         sqlite3_sleep(2);
     }
     return true;
+}
+
+/* Else each connection takes 20 pages at once, which most of a server's never need. It counts before SQLite's first call. */
+static void configure(void)
+{
+    sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
+static void configure_once(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure);
 }
 
 /* Made by us first, so that it is never readable by others, whatever the umask. By mknod, since to
@@ -149,6 +153,7 @@ static bool set_up(struct db *db, struct err *err)
 bool db_open(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
+    configure_once();
     if (!make_private(path, err))
         return false;
     if (!open_at(db, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err))
@@ -163,11 +168,13 @@ bool db_open(struct db *db, const char *path, struct err *err)
 bool db_open_readonly(struct db *db, const char *path, struct err *err)
 {
     *db = (struct db){0};
+    configure_once();
     return open_at(db, path, SQLITE_OPEN_READONLY, err);
 }
 
 bool db_exists(const char *path)
 {
+    configure_once();
     sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
     int there = 0;
     return vfs && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &there) == SQLITE_OK && there;
