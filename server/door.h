@@ -89,7 +89,7 @@ struct held;
 struct holding {
     pthread_mutex_t lock;
     struct held *first;
-    size_t n, bytes; /* bytes: of all copies, also of those that were resumed and are not over */
+    size_t n, bytes; /* copies, also of those that were resumed and are not over */
     bool over;       /* nobody is held any more */
 };
 

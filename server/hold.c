@@ -62,6 +62,7 @@ static void copy_locked(struct request *r, size_t bytes)
     r->message.headers = r->x->headers = h->headers;
     r->held = h;
     r->server->holding.bytes += bytes;
+    r->server->holding.n++;
 }
 
 /* Whether it may go into the list. */
@@ -88,7 +89,6 @@ bool hold_request(struct request *r, const struct keyring *judged_by)
     if (held && !again) {
         r->held->next = all->first;
         all->first = r->held;
-        all->n++;
     }
     pthread_mutex_unlock(&all->lock);
     if (again)
@@ -110,7 +110,6 @@ static void release(struct server *s, bool whoever)
             continue;
         }
         *at = h->next;
-        all->n--;
         any = true;
         http_resume(h->request->x);
     }
@@ -144,6 +143,7 @@ void hold_forget(struct request *r)
         return;
     pthread_mutex_lock(&all->lock);
     all->bytes -= r->held->bytes;
+    all->n--;
     pthread_mutex_unlock(&all->lock);
     free(r->held);
     r->held = NULL;

@@ -80,12 +80,22 @@ static void fresh_free(struct fresh *f)
     buf_release(&f->ids);
 }
 
-static bool is_retired(const struct door_source *d, const char *id)
+static bool has_id(const char ids[][SECRET_ID_MAX], size_t n, const char *id)
 {
-    for (size_t i = 0; i < RETIRED_MAX; i++)
-        if (strcmp(d->retired[i], id) == 0)
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(ids[i], id) == 0)
             return true;
     return false;
+}
+
+static bool is_retired(const struct door_source *d, const char *id)
+{
+    return has_id(d->retired, RETIRED_MAX, id);
+}
+
+static bool is_unproven(const struct door_source *d, const char *id)
+{
+    return has_id(d->unproven, d->n_unproven, id);
 }
 
 /* Those of the ring before that are not configured any more and still count; borrowed from it. */
@@ -236,19 +246,21 @@ static void tell_refresh(const struct door_source *d, const struct fresh *f, con
                  verifier_secrets(ring->verifier), (unsigned long long)(d->whole->secret_grace_us / 1000000));
 }
 
-static void refresh_locked(struct server *s, struct door_source *d, struct fresh *f)
+/* Whether another ring is in use now. */
+static bool refresh_locked(struct server *s, struct door_source *d, struct fresh *f)
 {
     struct err err = {0};
     struct keyring *old = atomic_load(&d->ring);
     if (strcmp(buf_z(&f->ids), old->fresh) == 0)
-        return;
+        return false;
     struct keyring *ring = make_ring(s, d, old, (struct span){NULL, 0}, NULL, &err);
     if (!ring) {
         log_warn("replaced secrets are not taken up; those before stay", "source=%s error=\"%s\"", d->config->name, err.msg);
-        return;
+        return false;
     }
     atomic_store(&d->ring, ring);
     tell_refresh(d, f, ring);
+    return true;
 }
 
 void keyring_refresh(struct server *s, struct door_source *d)
@@ -258,9 +270,10 @@ void keyring_refresh(struct server *s, struct door_source *d)
         return;
     fresh_read(&fresh, d->config, d->config->n_secrets);
     pthread_mutex_lock(&s->deliver_lock);
-    refresh_locked(s, d, &fresh);
+    bool changed = refresh_locked(s, d, &fresh);
     pthread_mutex_unlock(&s->deliver_lock);
-    hold_release(s);
+    if (changed)
+        hold_release(s);
     fresh_free(&fresh);
 }
 
@@ -402,14 +415,6 @@ enum delivery keyring_deliver(struct server *s, struct door_source *d, struct sp
 
 /* ---- our call was answered ---- */
 
-static bool is_unproven(const struct door_source *d, const char *id)
-{
-    for (size_t i = 0; i < d->n_unproven; i++)
-        if (strcmp(d->unproven[i], id) == 0)
-            return true;
-    return false;
-}
-
 static bool forget_locked(struct server *s, struct door_source *d, const char *path, const char *id, struct err *err)
 {
     int rc = s->io->dir->unlink(s->io, path);
@@ -450,10 +455,10 @@ static bool settle_locked(struct server *s, struct door_source *d, const struct 
     size_t n = d->n_unproven;
     if (by->told.n)
         secret_id(by->told, id);
-    bool doubtful = by->made && !by->told.n && n > 1, known = by->made && !by->told.n && n < 2;
-    bool ok = known || forget_others_locked(s, d, id, by->alone && by->told.n, err);
+    bool untold = by->made && !by->told.n;
+    bool ok = (untold && n < 2) || forget_others_locked(s, d, id, by->alone && by->told.n, err);
     d->n_unproven = 0;
-    if (ok && doubtful)
+    if (ok && untold && n > 1)
         return err_set(err, ERR_INPUT, "%zu handshakes brought secrets and the provider tells none: none was taken", n);
     if (!ok || !by->told.n || !keyring_of(d))
         return ok;
